@@ -1,0 +1,50 @@
+# The words used by CI are the words used at home. Every target makes its own environment first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format cover bench package clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncupload needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)   ## send a real file up to the embedded server and back (make demo FILE=path for yours)
+	$(BIN)/asyncupload demo $(FILE)
+
+test: $(READY)   ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+check: $(READY)  ## format, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_house.py
+
+format: $(READY) ## mend format and lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+cover: $(READY)  ## run the tests and say which lines none of them reached
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+bench: $(READY)  ## measure memory on a large file (SIZE=10GiB by default)
+	$(BIN)/python benchmarks/memory.py $(or $(SIZE),10GiB)
+
+package: $(READY) ## build the wheel and test it without the source
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[dev]"
+	cp -r tests pyproject.toml README.md build/
+	cd build && venv/bin/python -m pytest --numprocesses 2 -m 'not source'
+
+clean:           ## remove what the other targets made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
