@@ -1,0 +1,5 @@
+"""``python -m asyncupload``."""
+
+from .cli import main
+
+raise SystemExit(main())

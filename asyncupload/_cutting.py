@@ -1,0 +1,169 @@
+"""Cuts what a source hands out into chunks, and holds it to what it declared."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from .errors import EmptySource, NotAFile, SourceChanged, SourceMissing, SourceUnreadable, UsageError
+
+ChunkBuffer: TypeAlias = bytes | bytearray | memoryview
+"""One chunk's bytes. Nobody writes to them once they are handed out, so a retry sends what was checksummed."""
+
+
+class Views:
+    """Slices of bytes in memory."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self.size = len(view)
+
+    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        for start in range(0, len(self._view), size):
+            yield self._view[start : start + size]
+
+
+class Reads:
+    """What a ``read`` method hands out, which may be less than it was asked for."""
+
+    def __init__(
+        self,
+        read: Callable[[int], Awaitable[bytes]],
+        size: int | None,
+        name: str,
+        finish: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self.size = size
+        self._read = read
+        self._name = name
+        self._finish = finish
+        self._first = b""
+
+    async def peek(self) -> None:
+        """Read one byte ahead, so that an empty stream is known as such before anything is asked of the server."""
+        self._first = await self._read_some(1)
+        if not self._first:
+            raise empty(self._name)
+
+    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        count = _Count(self.size, self._name)
+        while chunk := await self._read_full(size):
+            count.add(len(chunk))
+            yield chunk
+        count.end()
+        if self._finish is not None:
+            await self._finish()
+
+    async def _read_full(self, size: int) -> ChunkBuffer:
+        """``size`` bytes, or what is left. A regular file gives them in one read, and they are handed on as they
+        are."""
+        data, self._first = self._first or await self._read_some(size), b""
+        if not data or len(data) == size:
+            return data
+        more = await self._read_some(size - len(data))
+        return await self._fill(size, data, more) if more else data
+
+    async def _fill(self, size: int, *begun: bytes) -> ChunkBuffer:
+        """One buffer for many short reads: adding up bytes would copy the chunk once for each of them."""
+        buffer, filled = bytearray(size), 0
+        for data in begun:
+            buffer[filled : filled + len(data)] = data
+            filled += len(data)
+        while filled < size and (data := await self._read_some(size - filled)):
+            buffer[filled : filled + len(data)] = data
+            filled += len(data)
+        return memoryview(buffer)[:filled]
+
+    async def _read_some(self, size: int) -> bytes:
+        with reading(self._name):
+            data = await self._read(size)
+        if not isinstance(data, bytes):
+            raise UsageError(f"{self._name}: read() gave {type(data).__name__}, not bytes; open it in binary mode")
+        return data
+
+
+class Pieces:
+    """What an async iterator hands out, put together into chunks."""
+
+    def __init__(self, pieces: AsyncIterable[bytes], size: int | None, name: str) -> None:
+        self.size = size
+        self._iterator = aiter(pieces)
+        self._name = name
+        self._rest = memoryview(b"")
+
+    async def peek(self) -> None:
+        """Wait for the first byte."""
+        if not await self._refill():
+            raise empty(self._name)
+
+    async def close(self) -> None:
+        """Let a generator run its own ``finally`` now, and not when the garbage collector finds it."""
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
+
+    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        count = _Count(self.size, self._name)
+        while chunk := await self._gather(size):
+            count.add(len(chunk))
+            yield chunk
+        count.end()
+
+    async def _gather(self, size: int) -> ChunkBuffer:
+        """Copied into a buffer of our own: what the iterator handed out may be rewritten by its owner."""
+        if not self._rest and not await self._refill():
+            return b""
+        buffer, filled = bytearray(size), 0
+        while filled < size and (self._rest or await self._refill()):
+            taken = min(len(self._rest), size - filled)
+            buffer[filled : filled + taken] = self._rest[:taken]
+            self._rest = self._rest[taken:]
+            filled += taken
+        return memoryview(buffer)[:filled]
+
+    async def _refill(self) -> bool:
+        """Fetch the next piece that is not empty; False at the end."""
+        async for piece in self._iterator:
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise UsageError(f"{self._name}: the iterator gave {type(piece).__name__}, not bytes")
+            if piece:
+                self._rest = memoryview(piece).cast("B")
+                return True
+        return False
+
+
+class _Count:
+    """Holds a source to the size it declared."""
+
+    def __init__(self, declared: int | None, name: str) -> None:
+        self._declared = declared
+        self._name = name
+        self._seen = 0
+
+    def add(self, size: int) -> None:
+        self._seen += size
+        if self._declared is not None and self._seen > self._declared:
+            raise SourceChanged(f"{self._name} grew: more than {self._declared} bytes came out of it")
+
+    def end(self) -> None:
+        if self._declared is not None and self._seen < self._declared:
+            raise SourceChanged(f"{self._name} shrank: {self._seen} of {self._declared} bytes came out of it")
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns the operating system's errors into this package's."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceMissing(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise directory(name) from error
+    except OSError as error:
+        raise SourceUnreadable(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def directory(name: str) -> NotAFile:
+    return NotAFile(f"{name} is a directory, and only files can be uploaded")
+
+
+def empty(name: str) -> EmptySource:
+    return EmptySource(f"{name} is empty, and the protocol cannot carry an empty document")

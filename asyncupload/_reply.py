@@ -1,0 +1,212 @@
+"""What comes back: XML read as the protocol's envelope, and the error for every answer that is not a success. No I/O.
+
+Sources disagree on root names, on the case of attributes and on the form of refusals; the reader takes every variant.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from . import _checksum
+from .errors import (
+    AccessDenied,
+    AlreadyExists,
+    ChunkRefused,
+    ForeignReply,
+    HandlerLost,
+    LoginRefused,
+    NotFound,
+    Outcome,
+    Redirected,
+    ServerError,
+    TicketRefused,
+)
+
+EXCERPT = 2048
+"""Characters of a foreign answer that stay readable on its error."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer as it came off the line."""
+
+    status: int
+    body: bytes
+    location: str = ""
+    retry_after: float | None = None
+
+
+class Reply:
+    """An answer in the protocol's words: one element, read without regard to its name, its namespace or the case of
+    attributes.
+
+    The root is called ``root``, ``response`` or ``Response`` by different operations, and the same attribute
+    ``errorCode`` or ``errorcode``, ``DocumentId`` or ``DocumentID``.
+    """
+
+    def __init__(self, element: Element) -> None:
+        self._element = element
+        self._attributes = {_local(name).lower(): value for name, value in element.attrib.items()}
+
+    def get(self, name: str, default: str = "") -> str:
+        """An attribute, stripped; ``default`` where it is missing."""
+        return self._attributes.get(name.lower(), default).strip()
+
+    def has(self, *names: str) -> bool:
+        """Whether any of the attributes is there."""
+        return any(name.lower() in self._attributes for name in names)
+
+    def flag(self, name: str) -> bool:
+        """Whether an attribute says ``true``, in any case."""
+        return self.get(name).lower() == "true"
+
+    def number(self, name: str) -> int | None:
+        """A whole number, or None where it is missing or is none."""
+        return whole_number(self.get(name))
+
+    def crc(self, name: str) -> int | None:
+        """A checksum as a number; None where it is missing or empty.
+
+        Raises:
+            ValueError: Something else stands there.
+        """
+        text = self.get(name)
+        return _checksum.from_text(text) if text else None
+
+    def child(self, name: str) -> "Reply | None":
+        """The first element below, however deep, with that local name."""
+        found = next((e for e in self._element.iter() if _local(e.tag).lower() == name.lower()), None)
+        return None if found is None else Reply(found)
+
+    @property
+    def text(self) -> str:
+        """The text inside the element, stripped."""
+        return (self._element.text or "").strip()
+
+
+def read(operation: str, answer: Answer, hide: Callable[[str], str]) -> Reply:
+    """The envelope of a success.
+
+    Args:
+        operation: What was asked.
+        answer: What came back.
+        hide: Strikes the request's secrets out of a text: pages and messages may echo them.
+
+    Raises:
+        ServerError: The server refused.
+        ForeignReply: The answer is not the protocol's.
+    """
+    if answer.status != 200:
+        raise _foreign_status(operation, answer, hide)
+    try:
+        reply = Reply(fromstring(answer.body, forbid_dtd=True))
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise foreign(operation, answer, hide, "is not the XML it should be") from error
+    if not reply.has("success", "tryagain", "error", "errorCode"):
+        raise foreign(operation, answer, hide, "is XML, but not the protocol's")
+    # Before `success`: servers disagree on what stands there beside it, and to take it for appended would lose the
+    # chunk.
+    if reply.flag("tryagain"):
+        raise ChunkRefused(
+            f"{operation}: the server found another checksum than was sent, and did not append the chunk",
+            operation=operation,
+            text=hide(reply.get("error")),
+        )
+    if not reply.flag("success"):
+        raise _refusal(operation, reply, hide)
+    return reply
+
+
+def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: str) -> ForeignReply:
+    """The error for an answer with status 200 that does not speak the protocol: what it means for the request is
+    unknown."""
+    excerpt = _excerpt(answer, hide)
+    return ForeignReply(
+        f"{operation}: the answer {what}{_quoted(excerpt)}; is this the address of an infoRouter server?",
+        status=answer.status,
+        excerpt=excerpt,
+        outcome=Outcome.UNKNOWN,
+    )
+
+
+NOT_APPLIED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 429, 431, 503})
+"""Statuses given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
+
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) -> ForeignReply:
+    status, excerpt = answer.status, _excerpt(answer, hide)
+    if 300 <= status < 400:
+        return Redirected(
+            f"{operation}: the server redirects to {hide(answer.location) or 'nowhere'} (HTTP {status}); "
+            "redirects are not followed, so give that address as the server's URL if it is the right one",
+            status=status,
+            excerpt=excerpt,
+        )
+    return ForeignReply(
+        f"{operation}: HTTP {status}{_quoted(excerpt)}",
+        status=status,
+        excerpt=excerpt,
+        outcome=Outcome.NOT_APPLIED if status in NOT_APPLIED_STATUSES else Outcome.UNKNOWN,
+        transient=status in TRANSIENT_STATUSES,
+        retry_after=answer.retry_after,
+    )
+
+
+def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
+    # Hidden before it is cut: a cut through a secret would leave its first half standing.
+    return hide(answer.body[: 2 * EXCERPT].decode("utf-8", "replace"))[:EXCERPT]
+
+
+def _quoted(excerpt: str) -> str:
+    """The first words of an answer, tags removed, to be put into a message."""
+    words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", excerpt, flags=re.DOTALL | re.IGNORECASE).split())
+    return f": “{words[:120]}{'…' if len(words) > 120 else ''}”" if words else ""
+
+
+def _refusal(operation: str, reply: Reply, hide: Callable[[str], str]) -> ServerError:
+    """The error for ``success="false"`` (or no ``success`` at all, which some failures lack)."""
+    text = hide(reply.get("error"))
+    code = reply.number("errorCode")
+    kind, outcome = _classify(operation, code, text)
+    shown = f"{text or 'refused without a reason'}{f' (code {code})' if code is not None else ''}"
+    return kind(f"{operation}: {shown}", operation=operation, code=code, text=text, outcome=outcome)
+
+
+_BY_CODE: dict[int, type[ServerError]] = {
+    4010: TicketRefused,
+    4030: AccessDenied,
+    4041: NotFound,
+    4090: AlreadyExists,
+}
+_BY_TEXT: dict[str, type[ServerError]] = {"[921]": AccessDenied, "[2285]": NotFound}
+_TICKET_TEXTS = ("[900]", "[901]")
+
+
+def _classify(operation: str, code: int | None, text: str) -> tuple[type[ServerError], Outcome]:
+    if operation == "AuthenticateUser":
+        return LoginRefused, Outcome.NOT_APPLIED
+    # A dead ticket is also reported as 4000 with the old text, by one operation at least.
+    if text.startswith(_TICKET_TEXTS):
+        return TicketRefused, Outcome.NOT_APPLIED
+    kind = _BY_CODE.get(code or 0) or next((k for t, k in _BY_TEXT.items() if text.startswith(t)), None)
+    if kind is not None:
+        return kind, Outcome.NOT_APPLIED
+    if operation == "UploadFileChunk" and code == 4000:
+        return HandlerLost, Outcome.NOT_APPLIED
+    # An exception inside the server tells nothing of how far it had come.
+    unexpected = text.startswith("SystemError") or (code is not None and code >= 5000)
+    return ServerError, Outcome.UNKNOWN if unexpected else Outcome.NOT_APPLIED
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text stands for, or None if it is not one of up to 19 digits."""
+    return int(text) if re.fullmatch(r"\d{1,19}", text, flags=re.ASCII) else None

@@ -1,0 +1,32 @@
+"""Words that must not be seen: passwords and tickets."""
+
+
+class Secret:
+    """A string that shows itself only when asked to, so that no log, repr or traceback can give it away."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @classmethod
+    def of(cls, value: "str | Secret | None") -> "Secret | None":
+        """Wrap a string; what is wrapped already, or absent, stays as it is."""
+        return cls(value) if isinstance(value, str) else value
+
+    def reveal(self) -> str:
+        """The string itself: to be called where the request's bytes are made, and nowhere else."""
+        return self._text
+
+    def blot(self, text: str) -> str:
+        """``text`` with every occurrence of the secret struck out."""
+        return text.replace(self._text, "•••") if self._text else text
+
+    def __repr__(self) -> str:
+        return "Secret(•••)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)

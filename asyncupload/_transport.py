@@ -1,0 +1,245 @@
+"""One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
+
+import email.utils
+import ssl
+import time
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from ._reply import Answer
+from ._wire import Body
+from .errors import (
+    AsyncUploadError,
+    ConnectFailed,
+    ConnectionLost,
+    ForeignReply,
+    Outcome,
+    TimedOut,
+    TLSFailed,
+    UsageError,
+)
+
+Session: TypeAlias = aiohttp.ClientSession
+
+SLICE = 256 * 1024
+"""Bytes handed to the connection at a time. The kernel takes what it can at once and asyncio copies the rest of the
+slice, so this bounds both that copy and how long the loop is kept from others."""
+
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "asyncupload"}
+"""No compression: an answer's bound then holds for what it costs in memory."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """How far one request's body came."""
+
+    complete: bool = False
+    """Whether the body's last byte was handed over. While it was not, the server cannot have acted: the declared length
+    is not met."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known of the request when no answer came."""
+        return Outcome.UNKNOWN if self.complete else Outcome.NOT_APPLIED
+
+
+class Transport:
+    """Posts to one server. Redirects are never followed: they would carry the ticket along, or turn the POST into a
+    GET.
+
+    Args:
+        url: The server's address, with its virtual directory if it has one; ``/srv.asmx`` at the end may be given or
+        left out. session: A lent session, which stays open; None makes one, which :meth:`close` closes. tls: How to
+        check the server's certificate; None means the system's authorities. connect_timeout: Seconds for the
+        connection, and again for TLS.
+
+    Raises:
+        UsageError: The URL cannot be one of a server.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: Session | None = None,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout: float,
+    ) -> None:
+        self.url = _endpoint(url)
+        self._lent = session
+        self._own: Session | None = None
+        self._tls: ssl.SSLContext | bool = tls if tls is not None else True
+        self._connect_timeout = connect_timeout
+        self._proxy = _proxy(self.url)
+        self.reached = False
+        """Whether anything ever answered: an address that never did is more likely mistyped than down for a moment."""
+
+    def __repr__(self) -> str:
+        return f"<Transport {self.url}>"
+
+    async def close(self) -> None:
+        """Close what is ours. A lent session stays open."""
+        if self._own is not None:
+            await self._own.close()
+            self._own = None
+
+    async def post(self, operation: str, body: Body, *, seconds: float, limit: int, delivery: Delivery) -> Answer:
+        """Send one request and read its answer, whatever its status.
+
+        Args:
+            operation: The last part of the URL.
+            body: What to send, in pieces.
+            seconds: For everything: connecting, sending, waiting, reading.
+            limit: Bytes of an answer that are read at most.
+            delivery: Told when the last byte is handed over; to be looked at by a caller that is cancelled.
+
+        Raises:
+            TransportError: No answer, or one larger than ``limit``. Its outcome says whether the request can have been
+            acted on.
+
+        On cancellation the connection is closed: a body half sent is never taken for a whole one.
+        """
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._connect_timeout)
+        async with (
+            _translated(operation, self.url, seconds, delivery),
+            self._session().post(
+                self.url / operation,
+                data=_Payload(body, delivery),
+                headers=HEADERS,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+                proxy=self._proxy,
+                ssl=self._tls,
+            ) as response,
+        ):
+            self.reached = True
+            content = await _read_at_most(response.content, limit)
+            answer = Answer(
+                response.status,
+                content[:limit],
+                response.headers.get("Location", ""),
+                _seconds(response.headers.get("Retry-After", "")),
+            )
+        if len(content) > limit:
+            raise ForeignReply(
+                f"{operation}: the answer is larger than {limit} bytes",
+                status=answer.status,
+                outcome=delivery.outcome,
+            )
+        return answer
+
+    def _session(self) -> Session:
+        if self._lent is not None:
+            return self._lent
+        if self._own is None:
+            # No limit on connections: how many uploads run at once is decided above, and each uses one at a time.
+            self._own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
+        return self._own
+
+
+class _Payload(aiohttp.Payload):
+    """A body written piece by piece, in slices, without joining or copying."""
+
+    def __init__(self, body: Body, delivery: Delivery) -> None:
+        super().__init__(None, content_type=body.content_type)
+        self._size = body.size
+        self._pieces = body.pieces
+        self._delivery = delivery
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Demanded by the base class."""
+        raise TypeError(f"a request's body is not shown, in {encoding} ({errors}) or otherwise")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        *before, last = self._pieces
+        for piece in before:
+            view = memoryview(piece)
+            for start in range(0, len(view), SLICE):
+                await writer.write(view[start : start + SLICE])
+        # Set before the last write: once it has begun, nobody can say any more that the last byte did not leave.
+        self._delivery.complete = True
+        await writer.write(last)
+
+
+async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """The answer, or one byte more than ``limit`` of it."""
+    parts: list[bytes] = []
+    wanted = limit + 1
+    while wanted > 0 and (part := await content.read(wanted)):
+        parts.append(part)
+        wanted -= len(part)
+    return b"".join(parts)
+
+
+@asynccontextmanager
+async def _translated(operation: str, url: URL, seconds: float, delivery: Delivery) -> AsyncIterator[None]:
+    """Turns aiohttp's errors into this package's."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError) as error:
+        raise translate(error, f"{operation} at {url}", seconds, delivery) from error
+
+
+def translate(error: Exception, where: str, seconds: float, delivery: Delivery) -> AsyncUploadError:
+    """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
+    told = f"{where}: {{}} ({str(error) or type(error).__name__})".format
+    match error:
+        case aiohttp.InvalidURL():
+            found: AsyncUploadError = UsageError(told("not a URL that can be asked"))
+        case aiohttp.ClientSSLError() | ssl.SSLError() | aiohttp.ServerFingerprintMismatch():
+            found = TLSFailed(told("the TLS handshake failed; --ca-file (ca_file) names a private authority"))
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            found = ConnectFailed(told("cannot connect"))
+        case aiohttp.ClientHttpProxyError():
+            found = ForeignReply(told("the proxy refused"), status=error.status)
+        case TimeoutError():
+            found = TimedOut(f"{where}: no answer within {seconds:.0f} s", outcome=delivery.outcome)
+        case _:
+            found = ConnectionLost(told("the connection broke"), outcome=delivery.outcome)
+    return found
+
+
+def _endpoint(url: str) -> URL:
+    """The address of ``srv.asmx``.
+
+    Raises:
+        UsageError: It is no http(s) URL, or carries what must not be in one. The message shows no password.
+    """
+    shown = "the server's URL" if "@" in url else repr(url)
+    try:
+        parsed = URL(url.strip())
+    except ValueError as error:
+        raise UsageError(f"{shown} cannot be read as a URL; it looks like https://host/InfoRouter") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise UsageError(f"{shown} is not a server's URL; it looks like https://host/InfoRouter")
+    if parsed.user or parsed.password:
+        raise UsageError("the server's URL must not carry a user or a password: URLs end up in logs")
+    if parsed.query_string or parsed.fragment:
+        raise UsageError(f"{shown} must be given without a query and without a fragment")
+    path = parsed.path.rstrip("/")
+    return parsed.with_path(path if path.lower().endswith("/srv.asmx") else f"{path}/srv.asmx")
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy that the environment names for this server. Looked up once: aiohttp would do it for every chunk."""
+    if url.host and urllib.request.proxy_bypass(url.host):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds to wait by a Retry-After header, which gives them as a number or as a date."""
+    if text.strip().isascii() and text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None

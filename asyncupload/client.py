@@ -1,0 +1,234 @@
+"""The front door: one client for one server and one user, for any number of uploads at once."""
+
+import os
+import ssl
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from ._download import Download
+from ._log import get_logger
+from ._names import destination
+from ._remote import Remote
+from ._retry import persist
+from ._secret import Secret
+from ._shield import undisturbed
+from ._transport import Session, Transport
+from ._upload import Task, Threads, Upload
+from .errors import AsyncUploadError, UsageError
+from .events import Audience, Downloaded, Listener, Receipt
+from .settings import Settings
+from .sources import Uploadable, as_source
+
+READING_THREADS = 4
+"""Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
+the application, and a stalled network drive must not use it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReport:
+    """What :meth:`Client.check` found out."""
+
+    url: str
+    version: str
+    user: str
+    chunk_size: int
+    """Bytes per chunk that the server grants for the wish in the settings."""
+    default_chunk_size: int | None
+    """Bytes; None where the server does not say."""
+    document_max_size: int | None
+    """Bytes; None where the server does not say."""
+    round_trip: float
+    """Seconds that a small request took."""
+
+
+class Client:
+    """An infoRouter server, seen by one user.
+
+    To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks.
+
+    Args:
+        url: The server's address with its virtual directory, as ``https://host/InfoRouter``.
+        user: Login name.
+        password: The user's password. It is sent once, when the first operation needs a ticket, and never shown.
+        ticket: The ticket of a session that exists already, instead of user and password. It is not logged out.
+        ca_file: PEM file with the certificate authorities to trust instead of the system's.
+        session: A lent ``aiohttp.ClientSession``. It is not closed.
+        settings: Chunk size, read-ahead, time limits, retries.
+
+    Raises:
+        UsageError: The URL, the certificate file or the combination of credentials cannot work.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | Secret | None = None,
+        ticket: str | Secret | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        session: Session | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        # Wrapped before anything can fail: a traceback that shows local variables must not show these.
+        password, ticket = Secret.of(password), Secret.of(ticket)
+        self.settings = settings or Settings()
+        timeouts = self.settings.timeouts
+        self._transport = Transport(
+            url,
+            session=session,
+            tls=_trusting(ca_file) if ca_file is not None else None,
+            connect_timeout=timeouts.connect,
+        )
+        self._remote = Remote(self._transport, user=user, password=password, ticket=ticket, timeouts=timeouts)
+        self._threads: Threads | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._remote!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Nothing is asked of the server yet."""
+        pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
+        self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Log out, and close what is the client's own: within the time for cleaning up, whatever the server does."""
+        threads, self._threads = self._threads, None
+        grace = self.settings.timeouts.cleanup
+        try:
+            await undisturbed(self._leave(), grace=grace)
+        finally:
+            if threads is not None:
+                await undisturbed(_end(threads.reading, grace), grace=grace)
+
+    async def upload(
+        self,
+        source: Uploadable,
+        *,
+        to: str,
+        version_comment: str = "",
+        on_event: Listener | None = None,
+    ) -> Receipt:
+        """Bring a source into the server, as a new document.
+
+        Args:
+            source: A path, bytes, a binary file object (``read`` plain or async), an async iterator of bytes, or a
+                :class:`~asyncupload.Source`.
+            to: The document's path, as ``/Library/Folder/Name.ext``. The folder must exist.
+            version_comment: Kept by the server with the version.
+            on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
+
+        Returns:
+            When the server has stored the document and its checksum was found equal to that of the bytes read.
+
+        Raises:
+            UsageError: The destination or the source is not of a usable kind.
+            SourceError: The source is missing, unreadable, empty, or changed while it was read.
+            ServerError: The server refused.
+            TransportError: The server could not be reached, or did not answer in the protocol's words.
+            ChecksumMismatch: The server holds other bytes than were sent.
+            OutcomeUnknown: The request to store left, and its reply was lost. Every other error means: not stored.
+
+        On cancellation: the handler is deleted within ``settings.timeouts.cleanup`` seconds, unless the request to
+        store may have left, and ``CancelledError`` goes on.
+
+        Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
+        """
+        threads = self._entered()
+        where = destination(to)
+        origin = as_source(source)
+        log = get_logger(source=origin.name, destination=where.path)
+        journey = Upload(self._remote, self.settings, threads, Audience(on_event, log), log)
+        return await journey.run(Task(source=origin, to=where, comment=version_comment))
+
+    async def download(
+        self, path: str, target: str | os.PathLike[str], *, on_event: Listener | None = None
+    ) -> Downloaded:
+        """Bring a document back into a file, each chunk's checksum and the whole's compared.
+
+        Args:
+            path: The document's path.
+            target: The file to write. One that exists is replaced in one step, when everything is right.
+            on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
+
+        Raises:
+            AsyncUploadError: ``target`` is as it was before.
+
+        On cancellation the temporary file is removed, and ``CancelledError`` goes on.
+        """
+        threads = self._entered()
+        where = destination(path)
+        log = get_logger(path=where.path, target=str(target))
+        journey = Download(self._remote, self.settings, threads.reading, Audience(on_event, log), log)
+        return await journey.run(where.path, Path(target))
+
+    async def check(self) -> ServerReport:
+        """Find out whether uploads can work: reach the server, log in, and have a handler granted (and deleted again).
+
+        Raises:
+            AsyncUploadError: They cannot, and this is why.
+        """
+        self._entered()
+        began = time.monotonic()
+        version = await self._remote.server_version()
+        round_trip = time.monotonic() - began
+        await persist(self._remote.log_in, self.settings.retries)
+        user = await self._remote.whoami()
+        try:
+            limits = await self._remote.limits()
+        except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
+            limits = None
+        return ServerReport(
+            url=str(self._transport.url),
+            version=version,
+            user=user,
+            chunk_size=await undisturbed(self._granted(), grace=self.settings.timeouts.cleanup),
+            default_chunk_size=limits.default_chunk_size if limits else None,
+            document_max_size=limits.document_max_size if limits else None,
+            round_trip=round_trip,
+        )
+
+    async def _granted(self) -> int:
+        handler = await self._remote.create_handler(self.settings.chunk_size)
+        await self._remote.delete_handler(handler)
+        return handler.chunk_size
+
+    def _entered(self) -> Threads:
+        if self._threads is None:
+            raise UsageError("the client is not open: use it as `async with Client(...) as client`")
+        return self._threads
+
+    async def _leave(self) -> None:
+        try:
+            with anyio.move_on_after(self.settings.timeouts.cleanup):
+                await self._remote.log_out()
+        except AsyncUploadError as error:
+            get_logger().debug("logout_failed", reason=str(error))
+        finally:
+            await self._transport.close()
+
+
+def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{ca_file} cannot be used as a file of certificate authorities: {error}") from error
+
+
+async def _end(pool: Executor, grace: float) -> None:
+    """See the pool's threads end, but for one that hangs in a read that nothing can interrupt."""
+    with anyio.move_on_after(grace):
+        await anyio.to_thread.run_sync(pool.shutdown, abandon_on_cancel=True)

@@ -1,0 +1,231 @@
+"""What can go wrong, and what each error knows about it.
+
+    AsyncUploadError
+    ├── UsageError                  what was asked for cannot work: a URL, a setting, a destination (also a ValueError)
+    ├── SourceError                 the local side
+    │   ├── SourceMissing           nothing stands at the path
+    │   ├── NotAFile                a directory, a device, a pipe where a file is needed
+    │   ├── SourceUnreadable        no permission, a failing disk
+    │   ├── EmptySource             the protocol cannot carry an empty document
+    │   └── SourceChanged           the bytes were not the same from beginning to end
+    ├── TargetUnwritable            the file of a download cannot be written
+    ├── TransportError              no reply that could be read
+    │   ├── ConnectFailed           no connection came about
+    │   │   └── TLSFailed           the other side could not prove who it is
+    │   ├── ConnectionLost          a connection broke before the reply was there
+    │   ├── TimedOut                the reply did not come in time
+    │   ├── ChunkDamaged            a downloaded chunk has another checksum than the server says
+    │   └── ForeignReply            something answered, but not in the protocol's words
+    │       └── Redirected          ... it points elsewhere; a ticket is never carried there
+    ├── ServerError                 the server answered, and said no
+    │   ├── LoginRefused            user name or password
+    │   ├── TicketRefused           the ticket is unknown or has expired
+    │   ├── AccessDenied            the user lacks a right, or the folder's rules forbid it
+    │   ├── NotFound                no such folder or document, or not visible to this user
+    │   ├── AlreadyExists           a document has that name
+    │   ├── HandlerLost             the server no longer knows the upload handler
+    │   └── ChunkRefused            the chunk arrived damaged, says the server
+    ├── ChecksumMismatch            what the server holds is not what was sent
+    └── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
+
+Every error carries ``outcome`` (what became of the request that failed), ``transient`` (whether the same request may
+succeed when it is sent again) and ``retry_after`` (the server's own wish, in seconds).
+"""
+
+from enum import Enum
+
+
+class Outcome(Enum):
+    """What is known of a request that has ended."""
+
+    NOT_APPLIED = "not applied"
+    """The server has certainly not acted on it: the same bytes may go again."""
+
+    UNKNOWN = "unknown"
+    """It may or may not have been acted on: a blind repeat can double data, going on can lose it."""
+
+    APPLIED = "applied"
+    """The server acted on it and said so."""
+
+
+class AsyncUploadError(Exception):
+    """Root of every error that this package raises on purpose.
+
+    Args:
+        message: What went wrong, where, and what to do about it.
+        outcome: What became of the failed request; the class's own default if None.
+        retry_after: Seconds that the server asked to be left alone, if it did.
+    """
+
+    outcome: Outcome = Outcome.NOT_APPLIED
+    transient: bool = False
+    retry_after: float | None = None
+
+    def __init__(self, message: str, *, outcome: Outcome | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        if outcome is not None:
+            self.outcome = outcome
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class UsageError(AsyncUploadError, ValueError):
+    """What was asked for cannot work, whatever the server says."""
+
+
+class SourceError(AsyncUploadError):
+    """The bytes to send could not be had."""
+
+
+class SourceMissing(SourceError):
+    """Nothing stands at the given path."""
+
+
+class NotAFile(SourceError):
+    """The path names a directory, a device, a socket or a pipe."""
+
+
+class SourceUnreadable(SourceError):
+    """The operating system refused to hand out the bytes; the cause is chained."""
+
+
+class EmptySource(SourceError):
+    """The source holds no bytes: the protocol has no empty chunk, and so no empty document."""
+
+
+class SourceChanged(SourceError):
+    """The source shrank, grew, was replaced or rewritten while it was read, or differs from its declared size."""
+
+
+class TargetUnwritable(AsyncUploadError):
+    """The operating system refused to take a download's bytes; the cause is chained."""
+
+
+class TransportError(AsyncUploadError):
+    """No reply that could be read."""
+
+    transient = True
+
+
+class ConnectFailed(TransportError):
+    """No connection came about, so nothing was sent."""
+
+
+class TLSFailed(ConnectFailed):
+    """The TLS handshake failed: another try would fail alike."""
+
+    transient = False
+
+
+class ConnectionLost(TransportError):
+    """The connection broke before a reply was read."""
+
+
+class TimedOut(TransportError, TimeoutError):
+    """No reply within the time allowed for it."""
+
+
+class ChunkDamaged(TransportError):
+    """A chunk of a download arrived with other bytes than the server checksummed. It can be asked for again."""
+
+
+class ForeignReply(TransportError):
+    """An answer that is not the protocol's: a proxy's page, a login form, half an XML document.
+
+    Attributes:
+        status: The HTTP status.
+        excerpt: The first 2 KiB of the body as text, secrets of the request blotted out.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        excerpt: str = "",
+        outcome: Outcome | None = None,
+        transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome, retry_after=retry_after)
+        self.status = status
+        self.excerpt = excerpt
+        self.transient = transient
+
+
+class Redirected(ForeignReply):
+    """A 3xx: followed, it would turn the POST into an empty GET, or carry the ticket to another host."""
+
+
+class ServerError(AsyncUploadError):
+    """The server understood the request and refused it.
+
+    Attributes:
+        operation: The server's name of the operation.
+        code: The server's ``errorCode`` (an HTTP-like status times ten), or None where it gave none.
+        text: The server's own words, in the language of its session.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        code: int | None = None,
+        text: str = "",
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome)
+        self.operation = operation
+        self.code = code
+        self.text = text
+
+
+class LoginRefused(ServerError):
+    """User name or password were not accepted. Never tried again: accounts get locked that way."""
+
+
+class TicketRefused(ServerError):
+    """The ticket is unknown to the server, or has expired."""
+
+
+class AccessDenied(ServerError):
+    """The user lacks the right, or the folder's rules forbid it."""
+
+
+class NotFound(ServerError):
+    """No such folder or document, or the user may not see it."""
+
+
+class AlreadyExists(ServerError):
+    """A document of that name stands at the destination."""
+
+
+class HandlerLost(ServerError):
+    """The server does not know the upload handler (any more): expired, consumed or forgotten."""
+
+
+class ChunkRefused(ServerError):
+    """The server computed another checksum over the chunk and did not append it."""
+
+    transient = True
+
+
+class ChecksumMismatch(AsyncUploadError):
+    """What the server holds has another CRC-32 than what was sent.
+
+    Attributes:
+        expected: CRC-32 of the bytes that were read here.
+        found: CRC-32 that the server computed.
+    """
+
+    def __init__(self, message: str, *, expected: int, found: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
+
+
+class OutcomeUnknown(AsyncUploadError):
+    """The request to store the document left, and no readable reply came: it may or may not be stored."""
+
+    outcome = Outcome.UNKNOWN

@@ -1,0 +1,135 @@
+"""What happened: frozen facts, told to a listener while an upload or a download goes on.
+
+Byte counts are totals of what the server has acknowledged, never deltas and never bytes merely handed to the network: a
+progress bar fed from them neither runs ahead nor exceeds 100 %.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to one document."""
+
+    path: str
+    """The document's path on the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerOpened(Event):
+    """The server is ready for chunks."""
+
+    handler: str
+    chunk_size: int
+    """Bytes, as the server decided."""
+    size: int | None
+    """Bytes to send; None where the source does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkSent(Event):
+    """The server has appended a chunk."""
+
+    number: int
+    """Counts from 1."""
+    sent: int
+    """Bytes acknowledged so far, this chunk included."""
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRetried(Event):
+    """A chunk was not appended and goes again, from the same buffer, after ``wait`` seconds."""
+
+    number: int
+    attempt: int
+    """The attempt that failed; counts from 1."""
+    wait: float
+    reason: str
+    sent: int
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committing(Event):
+    """All bytes are acknowledged and the checksum is right: the server is asked to make the document. May take
+    minutes."""
+
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Event):
+    """The document stands."""
+
+    receipt: "Receipt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkReceived(Event):
+    """A chunk of a download has arrived, checked, and is written."""
+
+    received: int
+    """Bytes so far, this chunk included."""
+    size: int
+
+
+Listener: TypeAlias = Callable[[Event], object]
+"""Called on the event loop, so it should be quick. One that raises is logged once and not called again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof of one stored document."""
+
+    path: str
+    document_id: int | None
+    """None only if the server confirmed without naming it."""
+    version_id: int | None
+    size: int
+    """Bytes."""
+    crc32: int
+    """CRC-32 of the bytes sent, equal to the server's own."""
+    chunks: int
+    resent: int
+    """How many chunks went more than once, counted each time."""
+    restarted: int
+    """How many times the upload began anew in another handler."""
+    seconds: float
+    verified_by: Literal["staged checksum", "stored checksum"]
+    """Whether the server's checksum was compared before the document was made, or, by an older server, after."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """Proof of one document brought back."""
+
+    path: str
+    target: str
+    size: int
+    """Bytes."""
+    crc32: int
+    """CRC-32 of the bytes written."""
+    compared: bool
+    """Whether the server gave a checksum of the whole to compare with. Each chunk's was compared in any case."""
+    seconds: float
+
+
+class Audience:
+    """Tells a listener, and survives it."""
+
+    def __init__(self, listener: Listener | None, log: Any) -> None:
+        self._listener = listener
+        self._log = log
+
+    def tell(self, event: Event) -> None:
+        """Hand ``event`` to the listener. An exception of the listener's ends its service, never the upload."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception:  # noqa: BLE001  (whatever a stranger's callback raises must not cost a transfer)
+            self._listener = None
+            self._log.warning("listener_failed", event_type=type(event).__name__, exc_info=True)

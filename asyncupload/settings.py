@@ -1,0 +1,116 @@
+"""What the user may choose. Frozen: a client's settings do not change under an upload."""
+
+from dataclasses import dataclass, field
+
+from .errors import UsageError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+SMALLEST_CHUNK = 256 * KIB
+"""The server raises anything smaller to this."""
+
+LARGEST_CHUNK = 32 * MIB
+"""The server lowers anything larger to this."""
+
+
+def _require(met: object, message: str) -> None:
+    if not met:
+        raise UsageError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds. There is no limit on a whole upload: slow lines are not errors.
+
+    Raises:
+        UsageError: A value is not positive.
+    """
+
+    connect: float = 10.0
+    """For the TCP connection and, again, for the TLS handshake."""
+
+    reply: float = 60.0
+    """For a small request and its reply, all in all."""
+
+    slowest_rate: float = 16 * KIB
+    """Bytes per second below which a line counts as dead. A chunk gets ``reply + size / slowest_rate`` seconds."""
+
+    finalize: float = 1800.0
+    """For storing the document: the server may scan, convert and index it, and allows itself 900 s by default."""
+
+    cleanup: float = 10.0
+    """For deleting the handler after an error or a cancellation, all tries together."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "reply", "slowest_rate", "finalize", "cleanup"):
+            _require(getattr(self, name) > 0, f"Timeouts.{name} must be more than 0 seconds")
+
+    def chunk(self, size: int) -> float:
+        """Seconds for a chunk of ``size`` bytes and its reply."""
+        return self.reply + size / self.slowest_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How faults that pass are outwaited. The count starts anew with every request that succeeds.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    attempts: int = 8
+    """How often one request is sent at most, at least 1."""
+
+    first_wait: float = 0.2
+    """Seconds before the second attempt; each further wait is twice the one before, less up to a half at random."""
+
+    longest_wait: float = 30.0
+    """No wait is longer, in seconds, unless the server asks for it."""
+
+    longest_obeyed: float = 300.0
+    """The longest Retry-After that is obeyed, in seconds."""
+
+    def __post_init__(self) -> None:
+        _require(self.attempts >= 1, "Retries.attempts must be at least 1")
+        for name in ("first_wait", "longest_wait", "longest_obeyed"):
+            _require(getattr(self, name) >= 0, f"Retries.{name} must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The pipeline's measures.
+
+    One upload holds at most ``(depth + 2) × chunk size`` bytes of the file: ``depth - 1`` sealed chunks wait in the
+    queue, one is with the sender, one is held back until it is known whether it is the last, and one is being read. The
+    chunk size in this formula is the one that the *server* answers.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    chunk_size: int = MIB
+    """Bytes per chunk to ask the server for, 256 KiB to 32 MiB; the server has the last word. 1 MiB passes every
+    default request limit on the way (Kestrel and IIS stop at 30,000,000 bytes, a base64 form field at 4 MiB)."""
+
+    depth: int = 3
+    """How many chunks the reader may be ahead of the sender, at least 1."""
+
+    checksum_threads: int = 2
+    """Threads that compute checksums, for all uploads of a client together, at least 1."""
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=Retries)
+
+    def __post_init__(self) -> None:
+        _require(
+            SMALLEST_CHUNK <= self.chunk_size <= LARGEST_CHUNK,
+            f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}",
+        )
+        _require(self.depth >= 1, "depth must be at least 1")
+        _require(self.checksum_threads >= 1, "checksum_threads must be at least 1")
+
+    @property
+    def memory_per_upload(self) -> int:
+        """Bytes of file content that one upload holds at most, if the server grants the chunk size asked for."""
+        return (self.depth + 2) * self.chunk_size

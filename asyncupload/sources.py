@@ -1,0 +1,295 @@
+"""Where the bytes come from: a path, bytes, a file object, or an async iterator.
+
+A source is opened once per attempt. Opened, it knows its size (or that nobody knows it), has shown that it is not
+empty, and
+is cut into chunks once the server has said how large they are. Whatever ends the chunks without an error vouches for
+them: all the bytes there were, unchanged from first to last.
+"""
+
+import asyncio
+import inspect
+import io
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
+
+import aiofiles
+import aiofiles.os
+
+from ._cutting import ChunkBuffer, Pieces, Reads, Views, directory, empty, reading
+from ._shield import undisturbed
+from .errors import NotAFile, SourceChanged, UsageError
+
+READ_GRACE = 10.0
+"""Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file."""
+
+
+class Content(Protocol):
+    """An opened source."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to come; None if unknown."""
+
+    def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        """All bytes in order, in pieces of exactly ``size``, the last one shorter or equal, never empty. To be called
+        once.
+
+        Raises:
+            SourceChanged: The bytes were not the same from beginning to end, or not as many as declared.
+            SourceUnreadable: The operating system stopped handing them out.
+        """
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something to upload. The classes of this module are sources; others may be written."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and logs."""
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether it may be opened again and then yields the same bytes."""
+
+    def open(self, threads: Executor) -> AbstractAsyncContextManager[Content]:
+        """Open it; blocking calls go to ``threads``. Leaving the context releases what was opened.
+
+        Raises:
+            SourceError: It is missing, unreadable, or empty.
+        """
+
+
+Uploadable: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | AsyncIterable[bytes] | Source | BinaryFile"
+)
+
+
+class BinaryFile(Protocol):
+    """A binary file object; ``read`` may be a plain or an async method."""
+
+    def read(self, size: int, /) -> Any:
+        """At most ``size`` bytes; none at the end."""
+
+
+def as_source(thing: Uploadable) -> Source:
+    """The source that stands for ``thing``.
+
+    Raises:
+        UsageError: It is none of the kinds that can be uploaded.
+    """
+    if isinstance(thing, Source):
+        return thing
+    if isinstance(thing, str | os.PathLike):
+        return PathSource(thing)
+    if isinstance(thing, bytes | bytearray | memoryview):
+        return BytesSource(thing)
+    # Before the iterators: a file object iterates over lines, and so does aiohttp's StreamReader.
+    if hasattr(thing, "read"):
+        return FileSource(cast(BinaryFile, thing))
+    if isinstance(thing, AsyncIterable):
+        return IteratorSource(thing)
+    raise UsageError(
+        f"cannot upload a {type(thing).__name__}: give a path, bytes, a binary file or an async iterator of bytes"
+    )
+
+
+class BytesSource:
+    """Bytes in memory. A ``bytearray`` or ``memoryview`` must not change until the upload has ended."""
+
+    rereadable = True
+
+    def __init__(self, data: ChunkBuffer, *, name: str = "bytes") -> None:
+        self.name = name
+        self._view = memoryview(data).cast("B")
+
+    @asynccontextmanager
+    async def open(self, threads: Executor) -> AsyncIterator[Content]:  # noqa: ARG002  (the protocol's)
+        """Nothing to open."""
+        if not self._view:
+            raise empty(self.name)
+        yield Views(self._view)
+
+
+class PathSource:
+    """A regular file. It must stay the same file, with the same size and time stamp, while it is read.
+
+    Time stamps have the grain of the file system (some milliseconds on Linux): a rewrite of equal length within the
+    same grain as the opening cannot be seen.
+    """
+
+    rereadable = True
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    @property
+    def name(self) -> str:
+        """The path as given. Bytes of it that are not UTF-8 are shown as ``?``."""
+        return str(self._path).encode("utf-8", "replace").decode()
+
+    @asynccontextmanager
+    async def open(self, threads: Executor) -> AsyncIterator[Content]:
+        """Open the file and remember what it looked like."""
+        with reading(self.name):
+            # Looked at before opening: to open a pipe would wait for its other end.
+            _require_regular(await aiofiles.os.stat(self._path, executor=threads), self.name)
+            file = await aiofiles.open(self._path, "rb", executor=threads)
+        try:
+            with reading(self.name):
+                watch = await _Watch.begin(file.fileno(), self._path, self.name, threads)
+            if not watch.stamp.size:
+                raise empty(self.name)
+            yield Reads(file.read, watch.stamp.size, self.name, watch.end)
+        finally:
+            await undisturbed(file.close(), grace=READ_GRACE)
+
+
+class FileSource:
+    """A binary file object, read from where it stands. It stays open; closing it is its owner's business.
+
+    ``read`` may be plain (it then runs in a thread) or async. A plain ``read`` that waits for somebody, as on a pipe,
+    holds up a cancellation for up to 10 s: give an async iterator instead.
+    """
+
+    def __init__(self, file: BinaryFile, *, name: str | None = None) -> None:
+        self._file = cast("Any", file)
+        shown = name if name is not None else getattr(file, "name", None)
+        self.name = str(shown) if isinstance(shown, str | Path) else type(file).__name__
+        self._async = inspect.iscoroutinefunction(self._file.read)
+        self._start: int | None = None
+        self.rereadable = not self._async and bool(getattr(file, "seekable", lambda: False)())
+
+    @asynccontextmanager
+    async def open(self, threads: Executor) -> AsyncIterator[Content]:
+        """Find out how much there is to read, and that it is not nothing."""
+        with reading(self.name):
+            size = await _in_thread(threads, self._rewind) if self.rereadable else None
+            watch = await _Watch.begin_if_regular(self._file, self.name, threads)
+        if size == 0:
+            raise empty(self.name)
+        read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
+        content = Reads(read, size, self.name, watch.end if watch else None)
+        if size is None:
+            await content.peek()
+        yield content
+
+    def _rewind(self) -> int:
+        """Back to where the file stood when it was handed over; the bytes from there to its end."""
+        if self._start is None:
+            self._start = self._file.tell()
+        size = self._file.seek(0, io.SEEK_END) - self._start
+        self._file.seek(self._start)
+        return cast("int", size)
+
+
+class IteratorSource:
+    """An async iterator of bytes, in pieces of any length: a request's body, a generator. It can be read once.
+
+    Args:
+        pieces: The bytes in order.
+        size: How many there will be, if somebody declared it (``Content-Length``): more or fewer end in SourceChanged.
+        name: What to call it in messages.
+    """
+
+    rereadable = False
+
+    def __init__(self, pieces: AsyncIterable[bytes], *, size: int | None = None, name: str = "stream") -> None:
+        self.name = name
+        self._pieces = pieces
+        self._size = size
+
+    @asynccontextmanager
+    async def open(self, threads: Executor) -> AsyncIterator[Content]:  # noqa: ARG002  (the protocol's)
+        """Wait for the first bytes."""
+        content = Pieces(self._pieces, self._size, self.name)
+        try:
+            await content.peek()
+            yield content
+        finally:
+            await content.close()
+
+
+class _Stamp(NamedTuple):
+    """What a file looks like from outside."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, result: os.stat_result) -> "_Stamp":
+        return cls(result.st_size, result.st_mtime_ns, result.st_ino, result.st_dev)
+
+
+class _Watch:
+    """Compares a file at its end with what it was at its beginning."""
+
+    def __init__(self, stamp: _Stamp, looks: list[Callable[[], Awaitable[os.stat_result]]], name: str) -> None:
+        self.stamp = stamp
+        self._looks = looks
+        self._name = name
+
+    @classmethod
+    async def begin(cls, descriptor: int, path: Path | None, name: str, threads: Executor) -> "_Watch":
+        looks = [
+            partial(aiofiles.os.stat, where, executor=threads) for where in (descriptor, path) if where is not None
+        ]
+        result = await looks[0]()
+        _require_regular(result, name)
+        return cls(_Stamp.of(result), list(looks), name)
+
+    @classmethod
+    async def begin_if_regular(cls, file: Any, name: str, threads: Executor) -> "_Watch | None":
+        """A watch over a file object, if a regular file is behind it."""
+        try:
+            descriptor = file.fileno()
+            if stat.S_ISREG((await aiofiles.os.stat(descriptor, executor=threads)).st_mode):
+                return await cls.begin(descriptor, None, name, threads)
+        except (AttributeError, TypeError, OSError):  # BytesIO, a wrapper, a socket: nothing to watch
+            pass
+        return None
+
+    async def end(self) -> None:
+        """Look again, at the open descriptor and at what now stands under the path.
+
+        Raises:
+            SourceChanged: Something is different.
+        """
+        for look in self._looks:
+            try:
+                now = _Stamp.of(await look())
+            except OSError as error:
+                raise SourceChanged(f"{self._name} was removed while it was read") from error
+            if now != self.stamp:
+                raise SourceChanged(f"{self._name} {self._difference(now)} while it was read")
+
+    def _difference(self, now: _Stamp) -> str:
+        if (now.inode, now.device) != (self.stamp.inode, self.stamp.device):
+            return "was replaced by another file"
+        if now.size != self.stamp.size:
+            return f"went from {self.stamp.size} to {now.size} bytes"
+        return "was written to"
+
+
+def _require_regular(result: os.stat_result, name: str) -> None:
+    if stat.S_ISDIR(result.st_mode):
+        raise directory(name)
+    if not stat.S_ISREG(result.st_mode):
+        raise NotAFile(f"{name} is not a regular file; to send what a pipe or device gives, read it on standard input")
+
+
+async def _in_thread(threads: Executor, function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function`` in a thread and see it to its end: its owner may use the file again as soon as we return."""
+
+    async def call() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(threads, partial(function, *args))
+
+    return await undisturbed(call(), grace=READ_GRACE)
