@@ -78,13 +78,15 @@ class Reads:
             data = await self._read(size)
         if not isinstance(data, bytes):
             raise UsageError(f"{self._name}: read() gave {type(data).__name__}, not bytes; open it in binary mode")
+        if len(data) > size:  # it would make a chunk larger than the server and the memory formula allow
+            raise UsageError(f"{self._name}: read({size}) gave {len(data)} bytes")
         return data
 
 
 class Pieces:
     """What an async iterator hands out, put together into chunks."""
 
-    def __init__(self, pieces: AsyncIterable[bytes], size: int | None, name: str) -> None:
+    def __init__(self, pieces: AsyncIterable[ChunkBuffer], size: int | None, name: str) -> None:
         self.size = size
         self._iterator = aiter(pieces)
         self._name = name
@@ -108,7 +110,7 @@ class Pieces:
         count.end()
 
     async def _gather(self, size: int) -> ChunkBuffer:
-        """Copied into a buffer of our own: what the iterator handed out may be rewritten by its owner."""
+        """Fill a buffer of our own with pieces, or parts of them."""
         if not self._rest and not await self._refill():
             return b""
         buffer, filled = bytearray(size), 0
@@ -125,7 +127,8 @@ class Pieces:
             if not isinstance(piece, bytes | bytearray | memoryview):
                 raise UsageError(f"{self._name}: the iterator gave {type(piece).__name__}, not bytes")
             if piece:
-                self._rest = memoryview(piece).cast("B")
+                # Bytes stay what they are; anything else its owner may rewrite or resize while we still need it.
+                self._rest = memoryview(piece if isinstance(piece, bytes) else bytes(piece))
                 return True
         return False
 
@@ -159,6 +162,10 @@ def reading(name: str) -> Iterator[None]:
         raise directory(name) from error
     except OSError as error:
         raise SourceUnreadable(f"{name} cannot be read: {error.strerror or error}") from error
+    except UsageError:
+        raise
+    except ValueError as error:  # a closed file object, a path with a NUL in it
+        raise UsageError(f"{name} cannot be read: {error}") from error
 
 
 def directory(name: str) -> NotAFile:

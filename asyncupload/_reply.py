@@ -132,7 +132,7 @@ def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: st
     )
 
 
-NOT_APPLIED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 429, 431, 503})
+NOT_APPLIED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Statuses given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -158,8 +158,8 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
 
 
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
-    # Hidden before it is cut: a cut through a secret would leave its first half standing.
-    return hide(answer.body[: 2 * EXCERPT].decode("utf-8", "replace"))[:EXCERPT]
+    # Hidden before anything is cut: a cut through a secret would leave its first half standing.
+    return hide(answer.body.decode("utf-8", "replace"))[:EXCERPT]
 
 
 def _quoted(excerpt: str) -> str:
@@ -188,6 +188,9 @@ _TICKET_TEXTS = ("[900]", "[901]")
 
 
 def _classify(operation: str, code: int | None, text: str) -> tuple[type[ServerError], Outcome]:
+    # An exception inside the server tells nothing of how far it had come.
+    if text.startswith("SystemError") or (code is not None and code >= 5000):
+        return ServerError, Outcome.UNKNOWN
     if operation == "AuthenticateUser":
         return LoginRefused, Outcome.NOT_APPLIED
     # A dead ticket is also reported as 4000 with the old text, by one operation at least.
@@ -198,9 +201,7 @@ def _classify(operation: str, code: int | None, text: str) -> tuple[type[ServerE
         return kind, Outcome.NOT_APPLIED
     if operation == "UploadFileChunk" and code == 4000:
         return HandlerLost, Outcome.NOT_APPLIED
-    # An exception inside the server tells nothing of how far it had come.
-    unexpected = text.startswith("SystemError") or (code is not None and code >= 5000)
-    return ServerError, Outcome.UNKNOWN if unexpected else Outcome.NOT_APPLIED
+    return ServerError, Outcome.NOT_APPLIED
 
 
 def _local(tag: str) -> str:

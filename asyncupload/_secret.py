@@ -1,5 +1,8 @@
 """Words that must not be seen: passwords and tickets."""
 
+import html
+from urllib.parse import quote, quote_plus
+
 
 class Secret:
     """A string that shows itself only when asked to, so that no log, repr or traceback can give it away."""
@@ -19,8 +22,11 @@ class Secret:
         return self._text
 
     def blot(self, text: str) -> str:
-        """``text`` with every occurrence of the secret struck out."""
-        return text.replace(self._text, "•••") if self._text else text
+        """``text`` with the secret struck out wherever it stands, also as pages, addresses and forms write it."""
+        written = (self._text, html.escape(self._text), quote(self._text), quote_plus(self._text))
+        for form in dict.fromkeys(filter(None, written)):
+            text = text.replace(form, "•••")
+        return text
 
     def __repr__(self) -> str:
         return "Secret(•••)"

@@ -78,14 +78,20 @@ class Transport:
         self._tls: ssl.SSLContext | bool = tls if tls is not None else True
         self._connect_timeout = connect_timeout
         self._proxy = _proxy(self.url)
+        self._closed = False
         self.reached = False
         """Whether anything ever answered: an address that never did is more likely mistyped than down for a moment."""
 
     def __repr__(self) -> str:
         return f"<Transport {self.url}>"
 
+    def open(self) -> None:
+        """May be used (again)."""
+        self._closed = False
+
     async def close(self) -> None:
         """Close what is ours. A lent session stays open."""
+        self._closed = True
         if self._own is not None:
             await self._own.close()
             self._own = None
@@ -137,6 +143,8 @@ class Transport:
         return answer
 
     def _session(self) -> Session:
+        if self._closed:  # a straggler must not open another session that nobody would close
+            raise UsageError("the client is closed")
         if self._lent is not None:
             return self._lent
         if self._own is None:

@@ -22,6 +22,7 @@ from .errors import (
     NotFound,
     Outcome,
     OutcomeUnknown,
+    SourceChanged,
 )
 from .events import Audience, ChunkRetried, ChunkSent, Committing, HandlerOpened, Receipt, Stored
 from .settings import Settings
@@ -193,6 +194,8 @@ class Upload:
         return await persist(lambda: self._remote.send_chunk(handler, chunk), self._settings.retries, on_retry=retried)
 
     def _compare(self, tally: "_Tally", path: str) -> None:
+        if not tally.complete:  # cannot happen while the pipeline keeps its word, and would store half a file
+            raise SourceChanged(f"{path}: the source ended without a last chunk; nothing was stored")
         if tally.staged_crc32 is not None and tally.staged_crc32 != tally.crc32:
             raise ChecksumMismatch(
                 f"{path}: the server staged other bytes than were sent "
@@ -240,6 +243,8 @@ class _Tally:
     resent: int = 0
     crc32: int = _checksum.EMPTY
     staged_crc32: int | None = None
+    complete: bool = False
+    """Whether the last chunk is among them."""
 
     def add(self, chunk: SealedChunk, answer: int | None) -> None:
         """A chunk was acknowledged; ``answer`` is what the server said of the whole, if anything."""
@@ -247,7 +252,7 @@ class _Tally:
         self.chunks += 1
         self.crc32 = _checksum.combine(self.crc32, chunk.crc32, len(chunk.data))
         if chunk.last:
-            self.staged_crc32 = answer
+            self.staged_crc32, self.complete = answer, True
 
     def facts(self, began: float) -> dict[str, Any]:
         """For the canonical log line."""

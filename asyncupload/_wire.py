@@ -5,20 +5,25 @@ vendor's, from the public API pages; where those disagree, the reader here accep
 """
 
 import binascii
+import re
 import secrets
-import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import quote_plus
 
 from . import _checksum, _reply
 from ._reply import Answer, Reply, whole_number
 from ._secret import Secret
+from .errors import UsageError
 
 T = TypeVar("T")
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Fields: TypeAlias = tuple[tuple[str, str | Secret], ...]
+
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{0,12}){1,4}", re.IGNORECASE)
 
 
 class LostReply(Enum):
@@ -37,7 +42,7 @@ class Call(Generic[T]):
     fields: Fields
     read: Callable[[Reply], T]
     lost_reply: LostReply = LostReply.REPEAT
-    chunk: Buffer | None = None
+    chunk: Buffer | None = field(default=None, repr=False)
     """Raw bytes for the field ``fileChunk``, which the multipart form carries as a file part."""
 
 
@@ -67,26 +72,33 @@ def encode(call: Call[Any]) -> Body:
     return Body(f"multipart/form-data; boundary={boundary}", (head, call.chunk, tail))
 
 
-def _plain(value: str | Secret) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
+def _plain(name: str, value: str | Secret) -> bytes:
+    try:
+        return (value.reveal() if isinstance(value, Secret) else value).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} has characters that are no text (undecodable bytes of a file's name?)") from None
 
 
 def _urlencoded(fields: Fields) -> bytes:
-    return urllib.parse.urlencode([(name, _plain(value)) for name, value in fields]).encode("ascii")
+    # Made into bytes first, where it can fail: the library's frames would show the values to a traceback with locals.
+    pairs = [(name, _plain(name, value)) for name, value in fields]
+    return "&".join(f"{name}={quote_plus(value)}" for name, value in pairs).encode("ascii")
 
 
 def _multipart(fields: Fields, boundary: str) -> tuple[bytes, bytes]:
     """What stands before the chunk and after it. The chunk comes last, so the server knows all about it when it
     arrives."""
-    text_parts = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{_plain(value)}\r\n'
+    text_parts = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+        + _plain(name, value)
+        + b"\r\n"
         for name, value in fields
     )
     file_part = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="fileChunk"; filename="chunk"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
-    return (text_parts + file_part).encode(), f"\r\n--{boundary}--\r\n".encode()
+    return text_parts + file_part.encode(), f"\r\n--{boundary}--\r\n".encode()
 
 
 def understand(call: Call[T], answer: Answer) -> T:
@@ -96,12 +108,12 @@ def understand(call: Call[T], answer: Answer) -> T:
         ServerError: The server refused.
         ForeignReply: The answer is not the protocol's.
     """
-    hidden = [value for _, value in call.fields if isinstance(value, Secret)]
 
     def hide(text: str) -> str:
-        for secret in hidden:
+        for secret in (value for _, value in call.fields if isinstance(value, Secret)):
             text = secret.blot(text)
-        return text
+        # A new ticket is as good as a password, and was in no request yet.
+        return _GUID.sub("•••", text) if call.operation == "AuthenticateUser" else text
 
     reply = _reply.read(call.operation, answer, hide)
     try:

@@ -96,6 +96,7 @@ class Client:
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""
         pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
+        self._transport.open()
         self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
         return self
 

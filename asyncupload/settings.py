@@ -44,7 +44,7 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for name in ("connect", "reply", "slowest_rate", "finalize", "cleanup"):
-            _require(getattr(self, name) > 0, f"Timeouts.{name} must be more than 0 seconds")
+            _require(getattr(self, name) > 0, f"Timeouts.{name} must be more than 0")
 
     def chunk(self, size: int) -> float:
         """Seconds for a chunk of ``size`` bytes and its reply."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 import aiofiles
 import aiofiles.os
+from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import ChunkBuffer, Pieces, Reads, Views, directory, empty, reading
 from ._shield import undisturbed
@@ -67,7 +68,7 @@ class Source(Protocol):
 
 
 Uploadable: TypeAlias = (
-    "str | os.PathLike[str] | bytes | bytearray | memoryview | AsyncIterable[bytes] | Source | BinaryFile"
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | AsyncIterable[ChunkBuffer] | Source | BinaryFile"
 )
 
 
@@ -107,7 +108,10 @@ class BytesSource:
 
     def __init__(self, data: ChunkBuffer, *, name: str = "bytes") -> None:
         self.name = name
-        self._view = memoryview(data).cast("B")
+        view = memoryview(data)
+        if not view.c_contiguous:
+            raise UsageError(f"{name}: a view with gaps cannot be uploaded; take bytes() of it")
+        self._view = view.cast("B")
 
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:  # noqa: ARG002  (the protocol's)
@@ -137,18 +141,24 @@ class PathSource:
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:
         """Open the file and remember what it looked like."""
-        with reading(self.name):
-            # Looked at before opening: to open a pipe would wait for its other end.
-            _require_regular(await aiofiles.os.stat(self._path, executor=threads), self.name)
+        file: Any = None
+
+        async def open_() -> None:
+            nonlocal file
             file = await aiofiles.open(self._path, "rb", executor=threads)
+
         try:
             with reading(self.name):
+                # Looked at before opening: to open a pipe would wait for its other end.
+                _require_regular(await aiofiles.os.stat(self._path, executor=threads), self.name)
+                await undisturbed(open_(), grace=READ_GRACE)
                 watch = await _Watch.begin(file.fileno(), self._path, self.name, threads)
             if not watch.stamp.size:
                 raise empty(self.name)
             yield Reads(file.read, watch.stamp.size, self.name, watch.end)
         finally:
-            await undisturbed(file.close(), grace=READ_GRACE)
+            if file is not None:
+                await undisturbed(file.close(), grace=READ_GRACE)
 
 
 class FileSource:
@@ -159,12 +169,12 @@ class FileSource:
     """
 
     def __init__(self, file: BinaryFile, *, name: str | None = None) -> None:
-        self._file = cast("Any", file)
+        self._file = cast(Any, file)
         shown = name if name is not None else getattr(file, "name", None)
         self.name = str(shown) if isinstance(shown, str | Path) else type(file).__name__
         self._async = inspect.iscoroutinefunction(self._file.read)
         self._start: int | None = None
-        self.rereadable = not self._async and bool(getattr(file, "seekable", lambda: False)())
+        self.rereadable = not self._async and _seekable(file)
 
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:
@@ -172,7 +182,7 @@ class FileSource:
         with reading(self.name):
             size = await _in_thread(threads, self._rewind) if self.rereadable else None
             watch = await _Watch.begin_if_regular(self._file, self.name, threads)
-        if size == 0:
+        if size is not None and size <= 0:  # it may stand beyond its end
             raise empty(self.name)
         read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
         content = Reads(read, size, self.name, watch.end if watch else None)
@@ -186,7 +196,7 @@ class FileSource:
             self._start = self._file.tell()
         size = self._file.seek(0, io.SEEK_END) - self._start
         self._file.seek(self._start)
-        return cast("int", size)
+        return cast(int, size)
 
 
 class IteratorSource:
@@ -200,7 +210,7 @@ class IteratorSource:
 
     rereadable = False
 
-    def __init__(self, pieces: AsyncIterable[bytes], *, size: int | None = None, name: str = "stream") -> None:
+    def __init__(self, pieces: AsyncIterable[ChunkBuffer], *, size: int | None = None, name: str = "stream") -> None:
         self.name = name
         self._pieces = pieces
         self._size = size
@@ -214,6 +224,10 @@ class IteratorSource:
             yield content
         finally:
             await content.close()
+
+
+_WATCHABLE: tuple[type[Any], ...] = (io.RawIOBase, io.BufferedIOBase, AsyncFileIO, AsyncBufferedIOBase)
+"""File objects that may have a descriptor. Others are not asked: a SpooledTemporaryFile would write itself to disk."""
 
 
 class _Stamp(NamedTuple):
@@ -249,13 +263,14 @@ class _Watch:
     @classmethod
     async def begin_if_regular(cls, file: Any, name: str, threads: Executor) -> "_Watch | None":
         """A watch over a file object, if a regular file is behind it."""
+        if not isinstance(file, _WATCHABLE):
+            return None
         try:
             descriptor = file.fileno()
-            if stat.S_ISREG((await aiofiles.os.stat(descriptor, executor=threads)).st_mode):
-                return await cls.begin(descriptor, None, name, threads)
-        except (AttributeError, TypeError, OSError):  # BytesIO, a wrapper, a socket: nothing to watch
-            pass
-        return None
+        except OSError:  # BytesIO has none
+            return None
+        regular = stat.S_ISREG((await aiofiles.os.stat(descriptor, executor=threads)).st_mode)
+        return await cls.begin(descriptor, None, name, threads) if regular else None
 
     async def end(self) -> None:
         """Look again, at the open descriptor and at what now stands under the path.
@@ -277,6 +292,13 @@ class _Watch:
         if now.size != self.stamp.size:
             return f"went from {self.stamp.size} to {now.size} bytes"
         return "was written to"
+
+
+def _seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError):  # no such notion, or closed: reading it will tell
+        return False
 
 
 def _require_regular(result: os.stat_result, name: str) -> None:
