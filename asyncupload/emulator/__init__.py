@@ -1,0 +1,31 @@
+"""An infoRouter document server on this machine, to try uploads against.
+
+It reads the vendor's pages independently of the client: it shares no code with the rest of the package.
+
+::
+
+    async with Emulator("data", users={"demo": "demo"}) as server:
+        ...  # a client of server.url
+"""
+
+from asyncupload.emulator.app import CallRecord
+from asyncupload.emulator.faults import FAULTS, Call, Fault, Script, at, rates
+from asyncupload.emulator.handlers import UploadHandler
+from asyncupload.emulator.library import Document, Version
+from asyncupload.emulator.server import Emulator
+from asyncupload.emulator.variants import VARIANTS
+
+__all__ = [
+    "FAULTS",
+    "VARIANTS",
+    "Call",
+    "CallRecord",
+    "Document",
+    "Emulator",
+    "Fault",
+    "Script",
+    "UploadHandler",
+    "Version",
+    "at",
+    "rates",
+]

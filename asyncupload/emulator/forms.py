@@ -1,0 +1,167 @@
+"""What came in: the fields of a query string, of a urlencoded form or of a multipart form.
+
+Field names are looked up without regard to case, because the vendor's own samples spell them both ways.
+Of several fields of one name the first counts.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from asyncupload.emulator.replies import Rejected
+
+_INT64 = 1 << 63
+# The three characters of base64 that a form escapes. None of them can begin or complete another escape, so
+# they may be put back first; unquote_to_bytes alone takes six times as long for a chunk.
+_BASE64_ESCAPES = (
+    (b"%2B", b"+"),
+    (b"%2F", b"/"),
+    (b"%3D", b"="),
+    (b"%2b", b"+"),
+    (b"%2f", b"/"),
+    (b"%3d", b"="),
+)
+_NAME = re.compile(r';\s*name="?([^";\r\n]*)"?', re.IGNORECASE)
+_FILE_NAME = re.compile(r";\s*filename\*?=", re.IGNORECASE)
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;,\s]+))', re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Form:
+    """The fields of one request. `texts` and `files` have lower-case names; `cookie` is the one named ticket.
+
+    A part of a multipart form is a file if it has a file name, whatever its content type.
+    """
+
+    texts: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, memoryview] = field(default_factory=dict)
+    cookie: str = ""
+
+    def text(self, name: str) -> str:
+        """The field as text, empty if it is missing."""
+        return self.texts.get(name.lower(), b"").decode("utf-8", "replace")
+
+    def number(self, name: str) -> int:
+        """0 if missing. Also beyond 32 bits, as an offset into a large file has to be."""
+        text = self.text(name).strip()
+        if not text:
+            return 0
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -_INT64 <= int(text) < _INT64:
+            raise Rejected(400, f"{name} is not a whole number")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """False if missing. ``1`` and ``0`` are booleans in SOAP only."""
+        text = self.text(name).strip().lower()
+        if text not in {"", "true", "false"}:
+            raise Rejected(400, f"{name} is neither true nor false")
+        return text == "true"
+
+    def octets(self, name: str) -> bytes | memoryview:
+        """A file part's bytes as they are, or the bytes that a text field holds in base64."""
+        raw = self.files.get(name.lower())
+        if raw is not None:
+            return raw
+        written = self.texts.get(name.lower(), b"").translate(None, b" \t\r\n")
+        try:
+            return binascii.a2b_base64(written, strict_mode=True)
+        except binascii.Error as error:
+            raise Rejected(400, f"{name} is not base64") from error
+
+    def has(self, name: str) -> bool:
+        """Is there anything in the field?"""
+        return bool(self.texts.get(name.lower()) or self.files.get(name.lower()))
+
+    def bind(
+        self,
+        *,
+        strings: Sequence[str] = (),
+        octets: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        flags: Sequence[str] = (),
+    ) -> None:
+        """Refuse the request (400) before an operation looks at it, as the framework's model binding does."""
+        for name in (*strings, *octets):
+            if not self.has(name):
+                raise Rejected(400, f"{name} is required")
+        for name in numbers:
+            self.number(name)
+        for name in flags:
+            self.flag(name)
+
+
+def read_form(content_type: str, body: bytes | bytearray, cookie: str = "") -> Form:
+    """The fields of a POST body. Rejected: 415 for a content type that is no form, 400 for broken multipart.
+
+    The files of a multipart form are views of `body`, not copies.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body or kind == "application/x-www-form-urlencoded":
+        return read_pairs(bytes(body), cookie)
+    if kind != "multipart/form-data":
+        raise Rejected(415, f"no form can be read from {kind or 'a body without a content type'}")
+    match = _BOUNDARY.search(content_type)
+    if match is None:
+        raise Rejected(400, "the multipart form has no boundary")
+    return _read_parts(body, (match[1] or match[2]).encode(), cookie)
+
+
+def read_pairs(pairs: bytes, cookie: str = "") -> Form:
+    """The fields of a query string or of a urlencoded body."""
+    form = Form(cookie=cookie)
+    for pair in pairs.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        form.texts.setdefault(_plain(name).decode("utf-8", "replace").lower(), _plain(value))
+    return form
+
+
+def _plain(quoted: bytes) -> bytes:
+    plain = quoted.replace(b"+", b" ")
+    if b"%" not in plain:
+        return plain
+    for escape, character in _BASE64_ESCAPES:
+        plain = plain.replace(escape, character)
+        if b"%" not in plain:
+            return plain
+    return unquote_to_bytes(plain)
+
+
+def _read_parts(body: bytes | bytearray, boundary: bytes, cookie: str) -> Form:
+    form = Form(cookie=cookie)
+    view = memoryview(body)
+    for start, end in _part_bounds(body, boundary):
+        head_end = body.find(b"\r\n\r\n", start, end)
+        if head_end < 0:
+            raise Rejected(400, "a part of the multipart form has no end to its headers")
+        headers = bytes(view[start:head_end]).decode("utf-8", "replace")
+        name = _NAME.search(headers)
+        if name is None:
+            raise Rejected(400, "a part of the multipart form has no name")
+        content = view[head_end + 4 : end]
+        if _FILE_NAME.search(headers):
+            form.files.setdefault(name[1].lower(), content)
+        else:
+            form.texts.setdefault(name[1].lower(), bytes(content))
+    return form
+
+
+def _part_bounds(body: bytes | bytearray, boundary: bytes) -> Iterator[tuple[int, int]]:
+    """Where each part (headers included) starts and ends. Searched by hand: a chunk's part is one `find`.
+
+    A boundary counts only if its line ends after it: a chunk may hold the same bytes with more behind them.
+    """
+    opening, closing = b"--" + boundary, b"\r\n--" + boundary
+    if not body.startswith(opening):
+        raise Rejected(400, "the multipart form does not start with its boundary")
+    at = len(opening)
+    while not body.startswith(b"--", at):
+        start = at
+        at = body.find(closing, start)
+        while at >= 0 and not body.startswith((b"\r\n", b"--"), at + len(closing)):
+            at = body.find(closing, at + 1)
+        if at < 0:
+            raise Rejected(400, "the multipart form is cut off")
+        yield start, at
+        at += len(closing)

@@ -1,0 +1,106 @@
+"""Upload handlers and the bytes staged in them."""
+
+import sqlite3
+import time
+import uuid
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+SMALLEST_CHUNK = 262_144
+LARGEST_CHUNK = 33_554_432
+
+_COLUMNS = "id, guid, owner, chunk_size, size, crc, completed, created, touched"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadHandler:
+    """`size` bytes are staged and `crc` is their CRC-32. `created` and `touched` in seconds since 1970.
+
+    `owner` is a user's id; None until somebody who is signed in has used a handler made without a ticket.
+    """
+
+    id: int
+    guid: str
+    owner: int | None
+    chunk_size: int
+    size: int
+    crc: int
+    completed: bool
+    created: float
+    touched: float
+
+
+class Handlers:
+    """Keeps a handler until it is deleted or consumed; when a real server lets one expire is open (question 4)."""
+
+    def __init__(self, db: sqlite3.Connection, staging: Path) -> None:
+        self._db = db
+        self._staging = staging
+
+    def create(self, owner: int | None, chunk_size: int) -> UploadHandler:
+        guid, now = str(uuid.uuid4()), time.time()
+        row = (guid, owner, chunk_size, now, now)
+        cursor = self._db.execute(
+            "INSERT INTO uploads (guid, owner, chunk_size, size, crc, completed, created, touched) "
+            "VALUES (?, ?, ?, 0, 0, 0, ?, ?)",
+            row,
+        )
+        made = cursor.lastrowid or 0
+        return UploadHandler(made, guid, owner, chunk_size, 0, 0, completed=False, created=now, touched=now)
+
+    def find(self, guid: str) -> UploadHandler | None:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM uploads WHERE guid = ?", (guid,)).fetchone()  # noqa: S608
+        return None if row is None else _handler(row)
+
+    def open(self) -> list[UploadHandler]:
+        return [_handler(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM uploads ORDER BY id")]  # noqa: S608
+
+    def append(self, handler: UploadHandler, chunk: bytes | memoryview, *, owner: int, last: bool) -> UploadHandler:
+        """Append the bytes, and go on with the CRC of all that is staged.
+
+        The file is made by the first chunk, and cut to the recorded size first: a write whose transaction was taken
+        back leaves bytes behind that size.
+        """
+        with self._path(handler.id).open("ab") as file:
+            file.truncate(handler.size)
+            file.write(chunk)
+        size, crc, now = handler.size + len(chunk), zlib.crc32(chunk, handler.crc), time.time()
+        self._db.execute(
+            "UPDATE uploads SET size = ?, crc = ?, completed = ?, owner = ?, touched = ? WHERE id = ?",
+            (size, crc, last, owner, now, handler.id),
+        )
+        return replace(handler, size=size, crc=crc, completed=last, owner=owner, touched=now)
+
+    def take(self, handler: UploadHandler, target: Path) -> None:
+        """Move the staged bytes to `target`; the handler is gone."""
+        self._path(handler.id).replace(target)
+        self._db.execute("DELETE FROM uploads WHERE id = ?", (handler.id,))
+
+    def delete(self, handler: UploadHandler) -> None:
+        self._path(handler.id).unlink(missing_ok=True)
+        self._db.execute("DELETE FROM uploads WHERE id = ?", (handler.id,))
+
+    def recover(self) -> None:
+        """Make files and database agree after a crash: cut what is not recorded, drop what is lost."""
+        known = {handler.id: handler for handler in self.open()}
+        for path in self._staging.iterdir():
+            if not path.name.isdecimal() or int(path.name) not in known:
+                path.unlink()
+        for handler in known.values():
+            path = self._path(handler.id)
+            if not path.exists() and handler.size == 0:
+                continue
+            if not path.exists() or path.stat().st_size < handler.size:
+                self.delete(handler)
+            elif path.stat().st_size > handler.size:
+                with path.open("r+b") as file:
+                    file.truncate(handler.size)
+
+    def _path(self, handler: int) -> Path:
+        return self._staging / str(handler)
+
+
+def _handler(row: tuple[int, str, int | None, int, int, int, int, float, float]) -> UploadHandler:
+    number, guid, owner, chunk_size, size, crc, completed, created, touched = row
+    return UploadHandler(number, guid, owner, chunk_size, size, crc, bool(completed), created, touched)

@@ -1,0 +1,87 @@
+"""What every operation stands on: the store, the choices, and the questions that many of them ask."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from asyncupload.emulator.accounts import Ticket, User
+from asyncupload.emulator.forms import Form
+from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK
+from asyncupload.emulator.library import Document, Folder
+from asyncupload.emulator.replies import Refusal
+from asyncupload.emulator.store import Store
+from asyncupload.emulator.variants import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`default_chunk_size` and `document_max_size` in bytes; a maximum of 0 is no limit."""
+
+    store: Store
+    how: Behaviour
+    default_chunk_size: int
+    document_max_size: int
+
+    def caller(self, form: Form) -> User:
+        """Who calls. Refusal (4010) without a good ticket; a good one is prolonged.
+
+        Nobody has rights as the anonymous user here, so that no ticket at all is refused like a bad one.
+        """
+        given = form.text("authenticationTicket")
+        ticket = self.store.accounts.look_up(given)
+        if ticket is None:
+            raise dead_ticket() if given else Refusal(4010, "[900] Authentication failed")
+        return self.store.accounts.prolong(ticket).user
+
+    def ticket(self, form: Form, name: str) -> Ticket:
+        """The ticket in that field, or in the cookie if the field is empty; not prolonged. Refusal (4010)."""
+        ticket = self.store.accounts.look_up(form.text(name) or form.cookie)
+        if ticket is None:
+            raise dead_ticket()
+        return ticket
+
+    def chunk_size(self, wished: int) -> int:
+        """What a wish for a chunk size becomes: 0 is the default, all else is brought into the range."""
+        return self.default_chunk_size if wished == 0 else min(max(wished, SMALLEST_CHUNK), LARGEST_CHUNK)
+
+    def folder(self, path: str) -> Folder:
+        found = self.store.library.folder(path)
+        if found is None:
+            raise Refusal(4041, "Folder not found.")
+        return found
+
+    def document(self, path: str) -> Document:
+        found = self.store.library.document(path)
+        if found is None:
+            raise no_document()
+        return found
+
+
+def dead_ticket() -> Refusal:
+    return Refusal(4010, "[901] Session expired or Invalid ticket")
+
+
+def no_document() -> Refusal:
+    return Refusal(4041, "Document not found.")
+
+
+def name_taken() -> Refusal:
+    return Refusal(4090, "An object with this name already exists.")
+
+
+def guid(text: str) -> str | None:
+    """A GUID in its usual spelling, None for a text that is none."""
+    try:
+        return str(uuid.UUID(text.strip()))
+    except ValueError:
+        return None
+
+
+def timestamp(seconds: float) -> str:
+    """UTC with milliseconds, as the document operations print it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_side_crc(crc: int) -> str:
+    """Eight lower-case digits, as in every sample that reads a document; chunk answers use the other style."""
+    return f"{crc:08x}"

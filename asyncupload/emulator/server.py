@@ -1,0 +1,191 @@
+"""The emulator as an object: started, stopped, looked into."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+from aiohttp import web
+
+from asyncupload.emulator import names
+from asyncupload.emulator.app import App, CallRecord
+from asyncupload.emulator.faults import Script
+from asyncupload.emulator.handlers import LARGEST_CHUNK, UploadHandler
+from asyncupload.emulator.library import ROOT, Document
+from asyncupload.emulator.operations.desk import Desk
+from asyncupload.emulator.store import Store
+from asyncupload.emulator.variants import behaviour
+
+# Read sizes beyond the default bring whole chunks in with fewer turns of the loop.
+_READ_BUFFER = 256 * 1024
+_QUIET_TURNS = 5
+
+
+class Emulator:
+    """An infoRouter document server on this machine, as far as uploads go. Also an async context manager.
+
+    What it is told lasts in `data`: stopped and started again, on the same folder, it goes on where it was.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        *,
+        users: Mapping[str, str] | None = None,
+        folders: Iterable[str] = ("/Library", "/Finance/Reports"),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        prefix: str = "",
+        script: Script | None = None,
+        variants: Iterable[str] = (),
+        ssl_context: ssl.SSLContext | None = None,
+        document_max_size: int = 0,
+        default_chunk_size: int = 262_144,
+    ) -> None:
+        """Nothing is opened before `start`.
+
+        Args:
+            data: the data folder, made if it is missing. One emulator at a time may use it.
+            users: login name (its case does not matter) to password; ``demo``/``demo`` if not given.
+            folders: made at each start if they are missing, with their libraries.
+            port: 0 takes a free one, and keeps it for the next start of this object.
+            prefix: the virtual directory, for example ``/InfoRouter``.
+            script: says which fault, if any, hits a call.
+            variants: names from VARIANTS.
+            document_max_size: bytes; 0 is no limit.
+            default_chunk_size: bytes, for a client that has no wish; 1 to 33,554,432. A real server's is
+                never below 262,144; less is for tests that want many chunks from few bytes.
+        """
+        if not 1 <= default_chunk_size <= LARGEST_CHUNK:
+            raise ValueError(f"default_chunk_size must lie between 1 and {LARGEST_CHUNK}: {default_chunk_size}")
+        self.calls: list[CallRecord] = []
+        self._store = Store(Path(data), {"demo": "demo"} if users is None else users)
+        self._desk = Desk(self._store, behaviour(variants), default_chunk_size, document_max_size)
+        self._folders = tuple(folders)
+        self._host = host
+        self._port = port
+        self._prefix = prefix.strip("/")
+        self._script = script
+        self._ssl_context = ssl_context
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    def __repr__(self) -> str:
+        return f"<Emulator {'stopped' if self._listener is None else self.url}>"
+
+    @property
+    def url(self) -> str:
+        """Where a client finds it, without ``/srv.asmx``. RuntimeError while the port is not known."""
+        if self._port == 0:
+            raise RuntimeError("the emulator has no port before it is started")
+        scheme = "http" if self._ssl_context is None else "https"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{self._port}" + (f"/{self._prefix}" if self._prefix else "")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the data folder and listen. RuntimeError if the folder cannot be used, OSError for the port."""
+        if self._listener is not None:
+            raise RuntimeError("the emulator is started already")
+        try:
+            await self._store.open()
+            for folder in self._folders:
+                await self.create_folder(folder)
+            await self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop at once: every connection is cut, whatever it was doing. Only the store ends what it began.
+
+        Not cancellable, because it is short and would leave a thread and a locked data folder behind.
+        """
+        with anyio.CancelScope(shield=True):
+            if self._listener is not None and self._server is not None:
+                # Closes its sockets now; to wait for it would also be to wait for a TLS handshake that hangs.
+                self._listener.close()
+                await _cut(self._server)
+                self._listener = self._server = None
+            await self._store.close()
+
+    async def open_handlers(self) -> list[UploadHandler]:
+        """The upload handlers that were neither committed nor deleted, from the oldest."""
+        return await self._store.run(lambda: self._store.handlers.open())  # noqa: PLW0108 -- set by start
+
+    async def documents(self) -> list[Document]:
+        """Every document with its versions, from the oldest."""
+        return await self._store.run(lambda: self._store.library.documents())  # noqa: PLW0108 -- set by start
+
+    async def content(self, path: str, version: int | None = None) -> Path:
+        """The file that holds a document's latest version, or the given one; FileNotFoundError if there is none."""
+
+        def find() -> Path:
+            document = self._document(path)
+            found = document.latest if version is None else document.version(version)
+            if found is None:
+                raise FileNotFoundError(f"{path} has no version {version}")
+            return self._store.library.content(found)
+
+        return await self._store.run(find)
+
+    async def create_folder(self, path: str) -> None:
+        """Make the folder and what is missing above it, its library included. No error if it is there."""
+        await self._store.run(lambda: self._make_folders(path))
+
+    async def set_checkout(self, path: str, user: str | None) -> None:
+        """Check the document out by that user, who need not have a password; None takes a checkout away."""
+
+        def change() -> None:
+            holder = None if user is None else self._store.accounts.user(user).id
+            self._store.library.check_out(self._document(path), holder)
+
+        await self._store.run(change)
+
+    async def forget_tickets(self) -> None:
+        """Drop every ticket, as a recycled application pool does."""
+        await self._store.run(lambda: self._store.accounts.forget_tickets())  # noqa: PLW0108 -- set by start
+
+    def _document(self, path: str) -> Document:
+        found = self._store.library.document(path)
+        if found is None:
+            raise FileNotFoundError(f"no document at {path}")
+        return found
+
+    def _make_folders(self, path: str) -> None:
+        library, parent = self._store.library, ROOT
+        for wished in names.segments(path):
+            name = names.folder_name(wished)
+            parent = library.subfolder(parent.id, name) or library.make_folder(parent, name)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        app = App(self._desk, self._prefix, self._script, self.calls)
+        # A request whose client has gone is cancelled; only the store's own work goes on.
+        server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
+        listener = await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)
+        self._server, self._listener = server, listener
+        self._port = listener.sockets[0].getsockname()[1]
+
+
+async def _cut(server: web.Server) -> None:
+    """Abort every connection and wait until its task is gone."""
+    quiet_turns = 0
+    # A connection that was accepted a moment ago takes some turns of the loop to appear.
+    while quiet_turns < _QUIET_TURNS:
+        quiet_turns = 0 if server.connections else quiet_turns + 1
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)
