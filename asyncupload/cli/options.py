@@ -1,0 +1,174 @@
+"""What several commands are told: the server, the credentials, how to speak. One rule names every environment
+variable."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from asyncupload.client import Client
+from asyncupload.errors import UsageError
+from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK, Settings
+
+PREFIX = "ASYNCUPLOAD_"
+
+Command = Callable[..., Any]
+
+
+def option(name: str, *more: str, **rest: Any) -> Callable[[Command], Command]:
+    """A click option whose environment variable is its long name: ``--chunk-size`` is ``ASYNCUPLOAD_CHUNK_SIZE``."""
+    return click.option(name, *more, envvar=PREFIX + name.strip("-").upper().replace("-", "_"), **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which server, and as whom."""
+
+    server: str
+    user: str | None
+    password_file: Path | None
+    password_command: str | None
+    ticket: str | None
+    ca_file: Path | None
+
+    def client(self, settings: Settings | None = None) -> Client:
+        """A client, not yet opened.
+
+        May ask for the password, or run the command that knows it: to be called where a Ctrl-C still ends that.
+
+        Raises:
+            UsageError: There is neither a ticket nor a user with a password, or the URL cannot be one.
+        """
+        ticket = self.ticket or None
+        if ticket is None and not self.user:
+            raise UsageError("who are you? give --user (or ASYNCUPLOAD_USER) and a password, or --ticket")
+        return Client(
+            self.server,
+            user=None if ticket else self.user,
+            password=None if ticket else self._password(),
+            ticket=ticket,
+            ca_file=self.ca_file,
+            settings=settings,
+        )
+
+    def _password(self) -> str:
+        if self.password_command:
+            return _first_line_of(self.password_command)
+        if self.password_file:
+            return _first_line(_text_of(self.password_file), f"the password file {self.password_file}")
+        # Read here and not by an option: what is on a command line, everybody on the machine can list.
+        if password := os.environ.get(PREFIX + "PASSWORD"):
+            return password
+        if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+            return str(click.prompt(f"Password of {self.user}", hide_input=True, err=True))
+        raise UsageError("no password: set ASYNCUPLOAD_PASSWORD, or give --password-file or --password-command")
+
+
+def _first_line_of(command: str) -> str:
+    try:
+        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
+    except (OSError, ValueError, IndexError, subprocess.CalledProcessError) as error:
+        raise UsageError(f"--password-command failed: {error}") from error
+    return _first_line(done.stdout, "--password-command")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the password file {file} cannot be read: {error}") from error
+
+
+def _first_line(text: str, where: str) -> str:
+    line = text.partition("\n")[0].rstrip("\r")
+    if not line:
+        raise UsageError(f"{where} gave no password in its first line")
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How to speak."""
+
+    json: bool
+    quiet: bool
+
+
+def connection_options(command: Command) -> Command:
+    """Adds the options of :class:`Connection`, handed to the command as ``connection``."""
+
+    @option("--server", required=True, metavar="URL", help="The server, as https://host/InfoRouter.")
+    @option("--user", metavar="NAME", help="Login name.")
+    @option("--password-file", type=_FILE, help="Its first line is the password.")
+    @option("--password-command", metavar="CMD", help="A command whose first line of output is the password.")
+    @option("--ticket", metavar="T", help="The ticket of a session, instead of user and password.")
+    @option("--ca-file", type=_FILE, help="Certificate authorities to trust (PEM).")
+    @wraps(command)
+    def wrapped(
+        server: str,
+        user: str | None,
+        password_file: Path | None,
+        password_command: str | None,
+        ticket: str | None,
+        ca_file: Path | None,
+        **rest: Any,
+    ) -> Any:
+        connection = Connection(server, user, password_file, password_command, ticket, ca_file)
+        return command(connection=connection, **rest)
+
+    return wrapped
+
+
+def voice_options(command: Command) -> Command:
+    """Adds ``--json``, ``--quiet`` and ``-v``, handed to the command as ``voice``."""
+
+    @option("--json", is_flag=True, help="One JSON object per result on standard output.")
+    @option("--quiet", "-q", is_flag=True, help="No progress, no results; errors only.")
+    @option("--verbose", "-v", count=True, help="Log lines on standard error; twice for all of them.")
+    @wraps(command)
+    def wrapped(json: bool, quiet: bool, verbose: int, **rest: Any) -> Any:  # noqa: FBT001  (click's)
+        if verbose:
+            _log_to_standard_error(10 if verbose > 1 else 20)
+        return command(voice=Voice(json, quiet), **rest)
+
+    return wrapped
+
+
+def chunk_size_option(command: Command) -> Command:
+    """Adds ``--chunk-size``."""
+    return option(
+        "--chunk-size",
+        type=click.IntRange(SMALLEST_CHUNK, LARGEST_CHUNK),
+        metavar="BYTES",
+        default=MIB,
+        show_default=True,
+        help="Bytes per chunk to ask the server for.",
+    )(command)
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _log_to_standard_error(level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # The plain kind: structlog's own would print the local variables of every frame.
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # Looked up anew each time: while a progress bar is on the terminal, it takes the place of standard error.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )

@@ -1,0 +1,112 @@
+"""``asyncupload serve``: a document server on this machine, to try uploads against."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from asyncupload.emulator import FAULTS, VARIANTS, Emulator, rates
+
+from . import results
+from .options import Voice, option, voice_options
+from .running import Interrupted, run
+
+
+def _fault(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    chosen: dict[str, float] = {}
+    for value in values:
+        name, _, rate = value.partition("=")
+        if name not in FAULTS:
+            raise click.BadParameter(f"there is no fault {name!r}; there are {', '.join(sorted(FAULTS))}")
+        try:
+            chosen[name] = float(rate)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not NAME=RATE, as in {name}=0.05") from None
+        if not 0 <= chosen[name] <= 1:
+            raise click.BadParameter(f"the rate in {value!r} must lie between 0 and 1")
+    if sum(chosen.values()) > 1:
+        raise click.BadParameter("the rates add up to more than 1, and each call meets one fault at most")
+    return chosen
+
+
+@click.command()
+@option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")
+@option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where documents are kept; by default in a temporary folder, until the server stops.",
+)
+@option("--user", default="demo", show_default=True, help="The one user's login name.")
+@option("--password", default="demo", show_default=True, help="The user's password.")
+@option("--folder", multiple=True, metavar="PATH", help="A folder to have from the start; may be repeated.")
+@option(
+    "--fault",
+    multiple=True,
+    metavar="NAME=RATE",
+    callback=_fault,
+    help=f"Trouble to make, at a rate from 0 to 1; may be repeated. Names: {', '.join(sorted(FAULTS))}.",
+)
+@option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same trouble.")
+@option(
+    "--variant",
+    multiple=True,
+    type=click.Choice(sorted(VARIANTS)),
+    metavar="NAME",
+    help=f"Where sources disagree, the other reading; repeatable. Names: {', '.join(sorted(VARIANTS))}.",
+)
+@voice_options
+def serve(
+    host: str,
+    port: int,
+    data: Path | None,
+    user: str,
+    password: str,
+    folder: tuple[str, ...],
+    fault: dict[str, float],
+    seed: int,
+    variant: tuple[str, ...],
+    voice: Voice,
+) -> int:
+    """Run an infoRouter document server on this machine, as far as uploads go."""
+
+    async def work() -> None:
+        with _folder(data) as where:
+            emulator = Emulator(
+                where,
+                users={user: password},
+                folders=folder or ("/Library", "/Finance/Reports"),
+                host=host,
+                port=port,
+                script=rates(fault, seed=seed) if fault else None,
+                variants=variant,
+            )
+            async with emulator:
+                results.fact(
+                    voice,
+                    {"status": "serving", "url": emulator.url, "data": str(where)},
+                    f"serving {emulator.url} as user {user}, documents in {where}; Ctrl-C stops",
+                )
+                await asyncio.Event().wait()
+
+    try:
+        run(work)
+    except Interrupted as signal:
+        # Stopped on purpose: for a server that is the regular end.
+        return 0 if signal.code == 130 else signal.code
+    except (OSError, RuntimeError) as error:
+        return results.gave_up(type(error).__name__, f"cannot serve: {error}", "", voice, 1)
+    return 0
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="asyncupload-") as temporary:
+        yield Path(temporary)

@@ -1,0 +1,93 @@
+"""The command as a whole: what it documents, and the one rule by which options get their environment names."""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import asyncupload
+from asyncupload.cli import commands, main
+
+from .commands import run
+from .conftest import Here
+
+NAMES = ("check", "demo", "download", "serve", "upload")
+CLIENT_COMMANDS = ("check", "download", "upload")
+
+
+def options(name: str) -> list[click.Option]:
+    return [parameter for parameter in commands.commands[name].params if isinstance(parameter, click.Option)]
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(commands.commands) == sorted(NAMES)
+
+
+def test_help_shows_every_command_the_exit_codes_and_the_rule() -> None:
+    ended = run("--help")
+    assert (ended.code, ended.err) == (0, "")
+    for name in NAMES:
+        assert re.search(rf"^  {name} +\S", ended.out, re.MULTILINE)
+    for code in ("0 all stored", "2 usage", "4 login", "5 server", "6 verification", "7 outcome", "130/143"):
+        assert code in ended.out
+    assert "ASYNCUPLOAD_CHUNK_SIZE" in ended.out
+
+
+def test_version_is_the_packages() -> None:
+    assert run("--version") == (0, f"asyncupload, version {asyncupload.__version__}\n", "")
+
+
+def test_without_a_command_it_helps_and_says_that_this_was_not_enough() -> None:
+    ended = run()
+    assert (ended.code, ended.out) == (2, "")
+    assert "Usage: asyncupload" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words", [("uplaod",), ("upload", "--colour", "blue", "a", "b"), ("upload", "a"), ("check", "x")]
+)
+def test_what_is_not_understood_is_usage_and_where_help_is(here: Here, words: tuple[str, ...]) -> None:
+    ended = here(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert words[1] in ended.err if "--colour" in words else "Error" in ended.err
+    assert "--help" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_and_every_option_is_documented(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert commands.commands[name].help
+    for option in options(name):
+        assert option.help, option.name
+        assert max(option.opts, key=len) in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_options_environment_name_is_its_long_name(name: str) -> None:
+    for option in options(name):
+        long = max(option.opts, key=len)
+        assert long.startswith("--")
+        assert option.envvar == "ASYNCUPLOAD_" + long.removeprefix("--").replace("-", "_").upper()
+
+
+@pytest.mark.parametrize("name", CLIENT_COMMANDS)
+def test_a_password_on_the_command_line_is_not_offered(name: str) -> None:
+    assert "--password" not in {word for option in options(name) for word in option.opts}
+
+
+@pytest.mark.parametrize("name", CLIENT_COMMANDS)
+def test_a_client_command_takes_the_connection_and_the_voice(name: str) -> None:
+    connection = {"--server", "--user", "--password-file", "--password-command", "--ticket", "--ca-file"}
+    voice = {"--json", "--quiet", "-q", "--verbose", "-v"}
+    assert connection | voice | {"--chunk-size"} <= {word for option in options(name) for word in option.opts}
+
+
+def test_the_installed_command_is_this_one() -> None:
+    script = Path(sys.executable).with_name("asyncupload")
+    if not script.exists():
+        pytest.skip("the package is not installed in this environment")
+    assert "asyncupload.cli" in script.read_text("utf-8")

@@ -1,0 +1,106 @@
+"""What a command says at its end: exit codes, amounts, and JSON that anything can read."""
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from asyncupload import errors
+from asyncupload.cli import results
+from asyncupload.cli.options import Voice
+from asyncupload.cli.running import Interrupted
+
+ALOUD = Voice(json=False, quiet=False)
+IN_JSON = Voice(json=True, quiet=False)
+
+CODES = {
+    "AccessDenied": 4,
+    "AlreadyExists": 1,
+    "AsyncUploadError": 1,
+    "ChecksumMismatch": 6,
+    "ChunkDamaged": 5,
+    "ChunkRefused": 1,
+    "ConnectFailed": 5,
+    "ConnectionLost": 5,
+    "EmptySource": 1,
+    "ForeignReply": 5,
+    "HandlerLost": 1,
+    "LoginRefused": 4,
+    "NotAFile": 2,
+    "NotFound": 1,
+    "OutcomeUnknown": 7,
+    "Redirected": 5,
+    "ServerError": 1,
+    "SourceChanged": 1,
+    "SourceError": 1,
+    "SourceMissing": 2,
+    "SourceUnreadable": 1,
+    "TLSFailed": 5,
+    "TargetUnwritable": 1,
+    "TicketRefused": 4,
+    "TimedOut": 5,
+    "TransportError": 5,
+    "UsageError": 2,
+}
+
+
+def every_kind() -> Iterator[type[errors.AsyncUploadError]]:
+    waiting = [errors.AsyncUploadError]
+    while waiting:
+        kind = waiting.pop()
+        yield kind
+        waiting.extend(kind.__subclasses__())
+
+
+def made(kind: type[errors.AsyncUploadError]) -> errors.AsyncUploadError:
+    if issubclass(kind, errors.ForeignReply):
+        return kind("no", status=200)
+    if issubclass(kind, errors.ChecksumMismatch):
+        return kind("no", expected=1, found=2)
+    return kind("no")
+
+
+def test_every_kind_of_error_has_the_exit_code_that_scripts_rely_on() -> None:
+    ours = (kind for kind in every_kind() if kind.__module__ == errors.__name__)
+    assert {kind.__name__: results.exit_code(made(kind)) for kind in ours} == CODES
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (407, 4), (404, 5), (500, 5), (503, 5)])
+def test_a_gateway_that_refuses_the_user_is_a_matter_of_rights(status: int, code: int) -> None:
+    assert results.exit_code(errors.ForeignReply("no", status=status)) == code
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536 * 1024, "1.5 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (3 << 40, "3.0 TiB"),
+        (4 << 50, "4096.0 TiB"),
+    ],
+)
+def test_amounts_are_for_people(size: int, shown: str) -> None:
+    assert results.amount(size) == shown
+
+
+def test_a_failure_in_words_is_for_standard_error_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.failed(errors.SourceMissing("a.bin: no such file"), "/Library/a.bin", ALOUD) == 2
+    assert capsys.readouterr() == ("", "asyncupload: a.bin: no such file\n")
+
+
+def test_a_failure_in_json_is_one_line_that_survives_any_encoding(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"/caf\xe9 \xe2\x82\xac\n")
+    results.failed(errors.SourceMissing("no"), name, IN_JSON)
+    line = capsys.readouterr().out
+    assert line.isascii()
+    assert line.count("\n") == 1
+    assert json.loads(line) == {"status": "failed", "path": name, "error": "SourceMissing", "message": "no"}
+
+
+def test_an_interruption_is_a_failure_with_the_signals_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.interrupted(Interrupted(143), "interrupted", "/Library/a.bin", IN_JSON) == 143
+    assert json.loads(capsys.readouterr().out)["error"] == "Interrupted"

@@ -1,0 +1,154 @@
+"""``asyncupload serve``, typed: the document server that everybody can have."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from asyncupload.emulator import Call, rates
+
+from .commands import Ended, end, run, start
+from .conftest import Here
+
+DEMO = {"ASYNCUPLOAD_USER": "demo", "ASYNCUPLOAD_PASSWORD": "demo"}
+
+
+@contextmanager
+def serving(*words: object, stop: int = signal.SIGINT) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """A server on a free port: its URL, once it has said that it serves."""
+    process = start("serve", "--json", "--port", 0, *words)
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first, end(process)
+        yield json.loads(first)["url"], process
+    finally:
+        if process.poll() is None:
+            process.send_signal(stop)
+        end(process)
+
+
+def bring(url: str, file: Path, path: str = "/Library/a.bin") -> Ended:
+    return run("upload", file, path, "--chunk-size", 262_144, "--json", "--server", url, env=DEMO)
+
+
+def test_it_says_where_it_serves_and_keeps_documents_across_a_restart(file: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving("--data", data) as (url, _):
+        assert bring(url, file).code == 0
+    with serving("--data", data) as (url, process):
+        back = tmp_path / "back"
+        assert run("download", "/Library/a.bin", back, "--server", url, env=DEMO).code == 0
+        assert back.read_bytes() == file.read_bytes()
+        process.send_signal(signal.SIGINT)
+        assert end(process) == (0, "", "")
+
+
+def test_in_words_it_says_all_one_needs_to_use_it(tmp_path: Path) -> None:
+    process = start("serve", "--port", 0, "--data", tmp_path / "data", "--user", "ada")
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("serving http://127.0.0.1:")
+    assert line.endswith(f" as user ada, documents in {tmp_path / 'data'}; Ctrl-C stops\n")
+    process.send_signal(signal.SIGTERM)
+    assert end(process).code == 143
+
+
+def test_a_temporary_folder_is_gone_with_the_server(file: Path) -> None:
+    process = start("serve", "--json", "--port", 0)
+    assert process.stdout is not None
+    said = json.loads(process.stdout.readline())
+    assert said["status"] == "serving"
+    assert Path(said["data"]).is_dir()
+    # A connection that stays open must not hold it up.
+    host, port = said["url"].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))):
+        process.send_signal(signal.SIGINT)
+        assert end(process).code == 0
+    assert not Path(said["data"]).exists()
+
+
+def test_the_user_and_the_folders_are_as_told(file: Path) -> None:
+    with serving("--user", "ada", "--password", "l0velace", "--folder", "/Engines/Notes", "--folder", "/B") as (url, _):
+        assert bring(url, file).code == 4
+        ada = {"ASYNCUPLOAD_USER": "ada", "ASYNCUPLOAD_PASSWORD": "l0velace", "ASYNCUPLOAD_SERVER": url}
+        assert run("upload", file, "/Engines/Notes/a.bin", env=ada).code == 0
+        assert run("upload", file, "/B/a.bin", env=ada).code == 0
+
+
+def troubles(seed: int) -> int:
+    """How many of the calls that it takes to have four chunks accepted meet a fault of rate 0.5."""
+    script = rates({"tryagain": 0.5}, seed=seed)
+    accepted = number = 0
+    while accepted < 4:
+        number += 1
+        accepted += script(Call("UploadFileChunk", number)) is None
+    return number - accepted
+
+
+def test_a_fault_comes_at_its_rate_as_the_seed_will_have_it(file: Path) -> None:
+    assert troubles(5) != troubles(2)
+    for seed in (5, 2):
+        with serving("--fault", "tryagain=0.5", "--seed", seed) as (url, _):
+            assert bring(url, file).said["resent"] == troubles(seed)
+
+
+def test_a_rate_of_one_hits_every_call(file: Path) -> None:
+    with serving("--fault", "html=1") as (url, _):
+        ended = bring(url, file)
+    assert (ended.code, ended.said["error"]) == (5, "ForeignReply")
+
+
+def test_a_variant_changes_the_answers(file: Path) -> None:
+    with serving("--variant", "no-errorcode", "--variant", "swapped-roots") as (url, _):
+        ended = run("download", "/Library/none.bin", file, "--server", url, env=DEMO)
+    # With its code, which every newer server sends, the line would end in "(code 4041)".
+    assert ended.err == "asyncupload: GetDownloadHandler: Document not found.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--fault", "gremlins=0.1"), ("no fault 'gremlins'", "tryagain", "drop-after")),
+        (("--fault", "stall"), ("'stall' is not NAME=RATE",)),
+        (("--fault", "stall=often"), ("'stall=often' is not NAME=RATE",)),
+        (("--fault", "stall=1.5"), ("between 0 and 1",)),
+        (("--fault", "stall=nan"), ("between 0 and 1",)),
+        (("--fault", "stall=0.6", "--fault", "html=0.6"), ("more than 1",)),
+        (("--variant", "upside-down"), ("'upside-down'", "no-filehexcrc")),
+        (("--port", "70000"), ("70000",)),
+    ],
+)
+def test_what_it_does_not_know_it_refuses_by_name(here: Here, words: tuple[str, ...], told: tuple[str, ...]) -> None:
+    ended = here("serve", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "Traceback" not in ended.err
+    for text in told:
+        assert text in ended.err
+
+
+def test_a_port_in_use_is_said() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        ended = run("serve", "--port", port)
+    assert (ended.code, ended.out) == (1, "")
+    assert "cannot serve:" in ended.err
+    assert str(port) in ended.err
+    assert "address already in use" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_data_folder_in_use_is_said(tmp_path: Path) -> None:
+    with serving("--data", tmp_path / "data"):
+        ended = run("serve", "--json", "--port", 0, "--data", tmp_path / "data")
+    assert ended.code == 1
+    assert ended.said["status"] == "failed"
+    assert str(tmp_path / "data") in ended.said["message"]
+    assert "Traceback" not in ended.err
