@@ -1,0 +1,58 @@
+"""A real proxy on a real socket, which may rewrite what passes: for servers that the emulator does not play."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+Rewrite = Callable[[str, bytes], bytes]
+"""From the operation's name and a body to the body that passes instead."""
+
+
+def as_it_is(operation: str, body: bytes) -> bytes:
+    """Rewrites nothing."""
+    return body
+
+
+@dataclass
+class Between:
+    """What passed."""
+
+    url: str = ""
+    urls: list[str] = field(default_factory=list)
+    """Paths and queries that were asked for."""
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+    """Operations and bodies."""
+
+
+@asynccontextmanager
+async def between(server: str, *, request: Rewrite = as_it_is, answer: Rewrite = as_it_is) -> AsyncIterator[Between]:
+    """A proxy before ``server``."""
+    seen = Between()
+
+    async def pass_on(incoming: web.Request) -> web.Response:
+        operation, body = incoming.path.rpartition("/")[2], await incoming.read()
+        seen.urls.append(incoming.path_qs)
+        seen.requests.append((operation, body))
+        headers = {"Content-Type": incoming.headers["Content-Type"]}
+        async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as outgoing:
+            return web.Response(
+                status=outgoing.status,
+                body=answer(operation, await outgoing.read()),
+                headers={"Content-Type": outgoing.headers["Content-Type"]},
+            )
+
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", pass_on)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        async with aiohttp.ClientSession() as session:
+            await site.start()
+            seen.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield seen
+    finally:
+        await runner.cleanup()

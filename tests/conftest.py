@@ -1,0 +1,83 @@
+"""What every test runs under: detectors for blocking calls and for what is left behind, and the emulator."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from asyncupload import Client, Retries, Settings, Timeouts
+from asyncupload.emulator import Emulator
+
+FOLDER = "/Finance/Reports"
+
+PATIENT = Settings(
+    chunk_size=256 * 1024,
+    timeouts=Timeouts(connect=5, reply=10, finalize=10, cleanup=5),
+    retries=Retries(first_wait=0.001, longest_wait=0.01, longest_obeyed=0.01),
+)
+"""Settings for tests: the smallest chunk, and waits that keep their order but not their length."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """aiohttp is asyncio's."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """A call from the package that blocks the event loop raises BlockingError."""
+    with blockbuster_ctx("asyncupload"):
+        yield
+
+
+@pytest.fixture
+async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
+    """A server on this machine, with the folder FOLDER and the user demo/demo."""
+    async with Emulator(tmp_path / "server") as server:
+        yield server
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    """A client of ``emulator``."""
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT) as opened:
+        yield opened
+
+
+class Leftovers:
+    """What is alive in this process: to be taken before and after, and compared."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        # A server's task for an idle keep-alive connection is no business of the client's.
+        self.tasks = {task for task in asyncio.all_tasks() if not task.done() and "RequestHandler" not in repr(task)}
+        self.threads = {
+            thread
+            for thread in threading.enumerate()
+            # anyio keeps its idle workers for the next call, and ends them with the loop.
+            if "AnyIO worker" not in thread.name
+        }
+        self.sockets = {name for name in _open_files() if name.startswith("socket:")}
+        self.files = {name for name in _open_files() if name.startswith("/") and not name.startswith(("/dev", "/proc"))}
+
+    def since(self, before: "Leftovers") -> dict[str, set[object]]:
+        """What is here now and was not then; empty where nothing is."""
+        found: dict[str, set[object]] = {
+            "tasks": set(self.tasks - before.tasks),
+            "threads": set(self.threads - before.threads),
+            "sockets": set(self.sockets - before.sockets),
+            "files": set(self.files - before.files),
+        }
+        return {kind: things for kind, things in found.items() if things}
+
+
+def _open_files() -> Iterator[str]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that listed the directory is closed by now
+            yield str(descriptor.readlink())

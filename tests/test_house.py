@@ -1,0 +1,172 @@
+"""The house plan, held: arrows go down only, the emulator stands apart, and one word has one room."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import asyncupload
+
+HOUSE = Path(asyncupload.__file__).parent
+
+FLOORS: tuple[tuple[str, ...], ...] = (
+    # words
+    ("errors", "events", "settings", "_checksum", "_secret", "_log", "_names"),
+    # leaves
+    ("_shield", "_cutting", "sources", "_reply", "_wire"),
+    # one thing once
+    ("_transport", "_pipeline", "_retry"),
+    # the server as an object
+    ("_remote",),
+    # journeys
+    ("_upload", "_download"),
+    # the front door
+    ("client",),
+    ("__init__",),
+    # the street
+    ("cli", "__main__"),
+)
+"""From the ground up. A room may use what is below it, and what stands before it on its own floor."""
+
+ORDER = [room for floor in FLOORS for room in floor]
+
+WORDS: dict[str, set[str]] = {
+    "aiohttp": {"_transport"},
+    "xml": {"_reply"},
+    "defusedxml": {"_reply"},
+    "zlib": set(),
+    "zlib_ng": {"_checksum"},
+    "aiofiles": {"sources", "_download"},
+    "structlog": {"_log", "cli"},
+    "logging": {"_log"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "random": {"_retry"},
+    "sqlite3": set(),
+}
+"""Which rooms may import a library. The emulator has rules of its own."""
+
+CALLS: dict[str, set[str]] = {
+    "print": set(),
+    "anyio.sleep": {"_retry"},
+    "asyncio.sleep": set(),
+    "time.sleep": set(),
+    "asyncio.ensure_future": {"_shield"},
+    "asyncio.create_task": set(),
+    "anyio.create_task_group": {"_pipeline"},
+    "reveal": {"_wire"},
+}
+"""Which rooms may call something: waiting is _retry's, tasks are _pipeline's and _shield's, secrets are _wire's."""
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def _files() -> Iterator[Path]:
+    return (file for file in sorted(HOUSE.rglob("*.py")))
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Absolute names of all that a file imports, inside functions too."""
+    package = ["asyncupload", *file.relative_to(HOUSE).parts[:-1]]
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            prefix = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+def _rooms_used(file: Path) -> set[str]:
+    used = {name.split(".")[1] for name in _imports(file) if name.startswith("asyncupload.")}
+    used |= {"__init__" for name in _imports(file) if name == "asyncupload"}
+    # `from asyncupload import __version__` asks the front list itself.
+    return {room if room in {*ORDER, "emulator"} else "__init__" for room in used}
+
+
+def _called(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def test_every_room_has_its_place_in_the_plan() -> None:
+    assert {_room(file) for file in _files()} == {*ORDER, "emulator"}
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_arrows_go_down_only(room: str) -> None:
+    """Also those of imports inside functions."""
+    below = set(ORDER[: ORDER.index(room)]) | {room}
+    if room == "cli":
+        below.add("emulator")  # `serve` runs it
+    for file in (file for file in _files() if _room(file) == room):
+        assert _rooms_used(file) <= below, f"{file.name} uses a room above it"
+
+
+def test_the_emulator_imports_nothing_from_the_house() -> None:
+    """It is an independent reading of the protocol: shared code would make both misread alike."""
+    for file in (file for file in _files() if _room(file) == "emulator"):
+        assert _rooms_used(file) <= {"emulator"}, file
+
+
+@pytest.mark.parametrize("library", WORDS)
+def test_a_library_is_known_to_its_rooms_only(library: str) -> None:
+    knowing = {
+        _room(file)
+        for file in _files()
+        if _room(file) != "emulator" and any(name.split(".")[0] == library for name in _imports(file))
+    }
+    assert knowing == WORDS[library]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_deed_is_done_in_its_rooms_only(call: str) -> None:
+    doing = {
+        _room(file)
+        for file in _files()
+        if _room(file) != "emulator"
+        and any(name == call or (call == "reveal" and name.endswith(".reveal")) for name in _called(file))
+    }
+    assert doing == CALLS[call]
+
+
+def test_only_the_command_line_writes_to_the_terminal() -> None:
+    writing = {
+        _room(file)
+        for file in _files()
+        if any(name in {"sys.stdout.write", "sys.stderr.write", "click.echo", "click.secho"} for name in _called(file))
+    }
+    assert writing == {"cli"}
+
+
+def test_there_is_no_room_for_odds_and_ends() -> None:
+    assert not {file.stem for file in _files()} & {"utils", "helpers", "common", "base", "misc"}
+
+
+def test_an_integrity_check_is_never_an_assert() -> None:
+    """``python -O`` would remove it."""
+    for file in _files():
+        found = [node.lineno for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Assert)]
+        assert not found, f"{file} line {found}"
+
+
+def test_files_and_functions_stay_readable() -> None:
+    """Around 250 lines a file, rarely over 40 a function, nested three deep: measured where it begins to hurt."""
+    for file in _files():
+        lines = file.read_text("utf-8").splitlines()
+        assert len(lines) <= 420, f"{file} has {len(lines)} lines"
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.body[0].lineno + 1
+                assert length <= 60, f"{file}: {node.name} has {length} lines"
+
+
+def test_public_names_are_one_sorted_list() -> None:
+    names = asyncupload.__all__
+    assert names == sorted(names)
+    assert len(names) == len(set(names))
+    assert all(hasattr(asyncupload, name) for name in names)

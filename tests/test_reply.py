@@ -1,0 +1,482 @@
+"""Every form of answer that servers and what stands before them give, and the one error that each of them means."""
+
+import html
+import urllib.parse
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from asyncupload import (
+    AccessDenied,
+    AlreadyExists,
+    AsyncUploadError,
+    ChunkRefused,
+    ForeignReply,
+    HandlerLost,
+    LoginRefused,
+    NotFound,
+    Outcome,
+    Redirected,
+    ServerError,
+    TicketRefused,
+)
+from asyncupload._reply import Answer, Reply, read
+from asyncupload._secret import Secret
+
+TICKET = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def shown(text: str) -> str:
+    """Hides nothing."""
+    return text
+
+
+hide = Secret(TICKET).blot
+
+
+def ok(body: str | bytes, operation: str = "UploadFileChunk") -> Reply:
+    return read(operation, Answer(200, body.encode() if isinstance(body, str) else body), shown)
+
+
+def refused(body: str, operation: str = "UploadFileChunk") -> ServerError:
+    with pytest.raises(ServerError) as caught:
+        ok(body, operation)
+    return caught.value
+
+
+def foreign(body: str | bytes, status: int = 200) -> ForeignReply:
+    with pytest.raises(ForeignReply) as caught:
+        read("UploadFileChunk", Answer(status, body.encode() if isinstance(body, str) else body), shown)
+    return caught.value
+
+
+# ── successes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("root", ["root", "response", "Response", "Anything", "ns:root xmlns:ns='http://x/'"])
+def test_the_roots_name_does_not_matter(root: str) -> None:
+    assert ok(f'<{root} success="true" DocumentId="7"/>').number("DocumentId") == 7
+
+
+SUCCESSES: dict[str, str | bytes] = {
+    "plain": '<root success="true" name="B\u00fcro"/>',
+    "declared": '<?xml version="1.0" encoding="utf-8"?>\n<root success="true" name="B\u00fcro"/>',
+    "upper case word": '<root success="True" name="B\u00fcro"/>',
+    "shouted word": '<root success="TRUE" name="B\u00fcro"/>',
+    "other case of the attribute": '<root Success="true" NAME="B\u00fcro"/>',
+    "spaces in the value": '<root success=" true " name=" B\u00fcro "/>',
+    "empty error": '<root success="true" error="" name="B\u00fcro"/>',
+    "tryagain says no": '<root success="true" tryagain="false" name="B\u00fcro"/>',
+    "default namespace": '<root xmlns="http://tempuri.org/" success="true" name="B\u00fcro"/>',
+    "prefixed attributes": '<a:root xmlns:a="http://x/" a:success="true" a:name="B\u00fcro"/>',
+    "byte order mark": b"\xef\xbb\xbf" + '<root success="true" name="B\u00fcro"/>'.encode(),
+    "Latin-1, declared": '<?xml version="1.0" encoding="ISO-8859-1"?><root success="true" name="B\u00fcro"/>'.encode(
+        "latin-1"
+    ),
+    "UTF-16, marked": '<?xml version="1.0" encoding="utf-16"?><root success="true" name="B\u00fcro"/>'.encode("utf-16"),
+    "with a comment": '<!-- served by 3 --><root success="true" name="B\u00fcro"/>',
+    "with a processing instruction": '<?xml-stylesheet href="x"?><root success="true" name="B\u00fcro"/>',
+    "character reference": '<root success="true" name="B&#252;ro"/>',
+    "with children": '<root success="true" name="B\u00fcro"><document success="false"/></root>',
+    "space after the end": '<root success="true" name="B\u00fcro"/>\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize("form", SUCCESSES)
+def test_a_success_is_read_in_every_form(form: str) -> None:
+    assert ok(SUCCESSES[form]).get("name") == "B\u00fcro"
+
+
+def test_attributes_are_found_in_any_case() -> None:
+    reply = ok('<root success="true" DocumentID="7" filehexcrc="00a3f2b1" empty="" word="x"/>')
+
+    assert reply.number("DocumentId") == reply.number("documentid") == 7
+    assert reply.crc("FileHexCRC") == 0xA3F2B1
+    assert reply.get("missing") == ""
+    assert reply.get("missing", "default") == "default"
+    assert reply.has("missing", "DOCUMENTid")
+    assert not reply.has("missing")
+    assert reply.number("missing") is reply.number("word") is reply.number("empty") is None
+    assert reply.crc("missing") is reply.crc("empty") is None
+    with pytest.raises(ValueError, match="CRC-32"):
+        reply.crc("word")
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "1e3", "0x10", "12 34", "9" * 20, "١٢", "１"])
+def test_what_is_no_number_is_none(text: str) -> None:
+    assert ok(f'<root success="true" number="{text}"/>').number("number") is None
+
+
+def test_children_are_found_however_deep_and_in_any_case() -> None:
+    reply = ok(
+        '<response success="true" xmlns:x="http://x/"><General><x:UPLOAD size="5"> 78643200 </x:UPLOAD>'
+        "</General><empty/></response>"
+    )
+
+    child = reply.child("upload")
+    assert child is not None
+    assert child.text == "78643200"
+    assert child.number("Size") == 5
+    empty = reply.child("Empty")
+    assert empty is not None
+    assert empty.text == ""
+    assert reply.child("none") is None
+
+
+def test_a_huge_attribute_is_read_whole() -> None:
+    assert len(ok(f'<root success="true" name="{"x" * 900_000}"/>').get("name")) == 900_000
+
+
+def test_a_deep_answer_is_read_without_recursion() -> None:
+    depth = 20_000
+    reply = ok(f'<root success="true">{"<a>" * depth}<deep/>{"</a>" * depth}</root>')
+
+    assert reply.child("deep") is not None
+
+
+# ── try again ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("success", ['success="true"', 'success="false"', 'Success="True"', "", 'success=""'])
+@pytest.mark.parametrize("word", ["true", "TRUE", " True "])
+def test_try_again_is_obeyed_whatever_success_says(success: str, word: str) -> None:
+    """Servers disagree; to take it for appended would lose the chunk."""
+    error = refused(f'<root {success} tryagain="{word}" error="CRC"/>')
+
+    assert type(error) is ChunkRefused
+    assert error.transient
+    assert error.outcome is Outcome.NOT_APPLIED
+    assert (error.operation, error.text) == ("UploadFileChunk", "CRC")
+
+
+def test_no_try_again_is_no_success() -> None:
+    assert type(refused('<root tryagain="false"/>')) is ServerError
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+REFUSALS: list[tuple[str, str, type[ServerError], Outcome]] = [
+    # operation, attributes, what it means
+    ("FolderExists", 'success="false" errorCode="4010" error="Ticket"', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" errorcode="4010"', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="False" ERRORCODE=" 4010 "', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" error="[901] Session expired"', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" error="[901]Session expired"', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" error="[900] Authentication failed"', TicketRefused, Outcome.NOT_APPLIED),
+    ("GetDownloadInfo", 'success="false" errorCode="4000" error="[901] x"', TicketRefused, Outcome.NOT_APPLIED),
+    ("UploadFileChunk", 'success="false" errorCode="4000" error="[901] x"', TicketRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" errorCode="4030"', AccessDenied, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" error="[921] Insufficient rights"', AccessDenied, Outcome.NOT_APPLIED),
+    ("DocumentExists", 'success="false" errorCode="4041"', NotFound, Outcome.NOT_APPLIED),
+    ("DocumentExists", 'success="false" error="[2285]Document not found"', NotFound, Outcome.NOT_APPLIED),
+    ("UploadDocumentWithHandler", 'success="false" errorCode="4090"', AlreadyExists, Outcome.NOT_APPLIED),
+    ("UploadFileChunk", 'success="false" errorCode="4000"', HandlerLost, Outcome.NOT_APPLIED),
+    # Not every 4000 speaks of the handler.
+    ("UploadDocumentWithHandler", 'success="false" errorCode="4000"', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" errorCode="4170"', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" error="odd"', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false"', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="no"', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success=""', ServerError, Outcome.NOT_APPLIED),
+    # Some refusals lack `success` altogether.
+    ("FolderExists", 'error="Folder not found."', ServerError, Outcome.NOT_APPLIED),
+    ("FolderExists", 'errorCode="4041" error="Folder not found."', NotFound, Outcome.NOT_APPLIED),
+    # An exception inside the server tells nothing of how far it had come.
+    ("UploadFileChunk", 'success="false" errorCode="5030"', ServerError, Outcome.UNKNOWN),
+    ("UploadFileChunk", 'success="false" error="SystemError: Object reference"', ServerError, Outcome.UNKNOWN),
+    ("AuthenticateUser", 'success="false" error="[900] Authentication failed"', LoginRefused, Outcome.NOT_APPLIED),
+    ("AuthenticateUser", 'success="false" error="[902] not allowed"', LoginRefused, Outcome.NOT_APPLIED),
+    ("AuthenticateUser", 'success="false" errorCode="4010"', LoginRefused, Outcome.NOT_APPLIED),
+    ("AuthenticateUser", 'success="false" errorCode="4030"', LoginRefused, Outcome.NOT_APPLIED),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes", "kind", "outcome"), REFUSALS, ids=[f"{r[0]} {r[1]}" for r in REFUSALS]
+)
+def test_refusals(operation: str, attributes: str, kind: type[ServerError], outcome: Outcome) -> None:
+    error = refused(f"<response {attributes}/>", operation)
+
+    assert type(error) is kind
+    assert error.outcome is outcome
+    assert not error.transient
+    assert error.operation == operation
+    assert str(error).startswith(f"{operation}: ")
+
+
+@pytest.mark.parametrize("attributes", ['errorCode="5030" error="x"', 'error="SystemError: no database"'])
+def test_a_server_that_cannot_look_has_not_refused_the_password(attributes: str) -> None:
+    """A refused password is never tried again, and exits as such; a database that is away comes back."""
+    assert type(refused(f'<root success="false" {attributes}/>', "AuthenticateUser")) is ServerError
+
+
+def test_a_refusal_says_what_the_server_said() -> None:
+    error = refused('<root success="false" errorCode="4170" error=" In use.&#10; "/>', "FolderExists")
+
+    assert (error.code, error.text) == (4170, "In use.")
+    assert str(error) == "FolderExists: In use. (code 4170)"
+
+
+def test_a_refusal_without_words_says_so() -> None:
+    assert str(refused('<root success="false"/>', "LogOut")) == "LogOut: refused without a reason"
+
+
+@pytest.mark.parametrize("code", ["", "x", "-5", "4010.0"])
+def test_an_odd_code_is_no_code(code: str) -> None:
+    assert refused(f'<root success="false" errorCode="{code}"/>').code is None
+
+
+# ── what is not the protocol's ────────────────────────────────────────────────────────────────────────────────────────
+
+BOMB = (
+    '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>'
+    '<root success="true" name="&c;">&c;</root>'
+)
+
+FOREIGN: dict[str, str | bytes] = {
+    "empty": b"",
+    "blank": b"  \r\n",
+    "a login page": "<!DOCTYPE html><html><body><form action=login><input name=user></form></body></html>",
+    "HTML that happens to be XML": "<html><body>Welcome</body></html>",
+    "JSON": '{"success": true}',
+    "words": "OK",
+    "zeros": bytes(100),
+    "cut in the middle": '<root success="true" DocumentI',
+    "cut before the end": '<root success="true"><logs>',
+    "two roots": '<root success="true"/><root success="true"/>',
+    "something after the end": '<root success="true"/>--',
+    "no attribute of ours": '<root DocumentId="7"/>',
+    "ours only below": '<Envelope><Body><root success="true"/></Body></Envelope>',
+    "an answer in text": '<string>&lt;root success="true"/&gt;</string>',
+    "a document type": '<!DOCTYPE root><root success="true"/>',
+    "an external entity": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r success="true" name="y">&x;</r>',
+    "an entity bomb": BOMB,
+    "an undefined entity": '<root success="true">&nbsp;</root>',
+    "a false encoding": b'<?xml version="1.0" encoding="utf-8"?><root success="true" name="B\xfcro"/>',
+    "an unknown encoding": b'<?xml version="1.0" encoding="klingon"?><root success="true"/>',
+    "a codec that is no encoding": b'<?xml version="1.0" encoding="rot13"?><root success="true"/>',
+    "an attribute twice": '<root success="true" success="true"/>',
+    "an unbound prefix": '<x:root success="true"/>',
+}
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_a_page_with_status_200_that_is_not_the_protocols_is_foreign(form: str) -> None:
+    error = foreign(FOREIGN[form])
+
+    assert type(error) is ForeignReply
+    assert error.status == 200
+    assert error.outcome is Outcome.UNKNOWN
+    assert not error.transient
+    assert "is this the address of an infoRouter server?" in str(error)
+    assert "passwd" not in error.excerpt or form == "an external entity"
+    assert "root:" not in error.excerpt
+
+
+def test_a_foreign_page_is_quoted_without_its_tags() -> None:
+    page = (
+        "<html><head><style>p {color: red}</style><script>alert(1)</script></head>"
+        "<body><h1>Sign in</h1>\n\n<p>to   <b>Contoso</b></p></body></html>"
+    )
+
+    error = foreign(page)
+
+    assert "“Sign in to Contoso”" in str(error)
+    assert "alert" not in str(error)
+    assert "color" not in str(error)
+    assert error.excerpt == page
+
+
+def test_a_long_page_is_quoted_in_part() -> None:
+    error = foreign("word " * 10_000)
+
+    assert len(str(error)) < 300
+    assert "…" in str(error)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日", "🙂", "\0"])
+def test_an_excerpt_is_two_kibibytes_of_text_at_most(letter: str) -> None:
+    error = foreign(letter * 10_000)
+
+    assert 1000 <= len(error.excerpt) <= 2048
+    assert set(error.excerpt) <= {letter, "\ufffd"}
+
+
+# ── statuses ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NOT_APPLIED, UNKNOWN = Outcome.NOT_APPLIED, Outcome.UNKNOWN
+
+STATUSES: dict[int, tuple[Outcome, bool]] = {
+    # status: what became of the request, and whether it may succeed when it is sent again
+    201: (UNKNOWN, False),
+    204: (UNKNOWN, False),
+    206: (UNKNOWN, False),
+    400: (NOT_APPLIED, False),
+    401: (NOT_APPLIED, False),
+    403: (NOT_APPLIED, False),
+    404: (NOT_APPLIED, False),
+    405: (NOT_APPLIED, False),
+    407: (NOT_APPLIED, False),
+    408: (NOT_APPLIED, True),
+    411: (NOT_APPLIED, False),
+    413: (NOT_APPLIED, False),
+    414: (NOT_APPLIED, False),
+    415: (NOT_APPLIED, False),
+    425: (NOT_APPLIED, True),
+    429: (NOT_APPLIED, True),
+    431: (NOT_APPLIED, False),
+    500: (UNKNOWN, True),
+    501: (UNKNOWN, False),
+    502: (UNKNOWN, True),
+    503: (NOT_APPLIED, True),
+    504: (UNKNOWN, True),
+    599: (UNKNOWN, False),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_a_status_means(status: int) -> None:
+    # Even beside a body that says success: a status before all.
+    error = foreign('<root success="true"/>', status)
+
+    assert type(error) is ForeignReply
+    assert (error.outcome, error.transient) == STATUSES[status]
+    assert error.status == status
+    assert f"HTTP {status}" in str(error)
+
+
+@given(st.integers(100, 599).filter(lambda status: status != 200))
+def test_no_status_but_200_is_a_success(status: int) -> None:
+    with pytest.raises(ForeignReply) as caught:
+        read("LogOut", Answer(status, b'<root success="true"/>', retry_after=3.0), shown)
+
+    assert caught.value.status == status
+    if caught.value.transient:
+        assert caught.value.retry_after == 3.0
+
+
+def test_the_servers_wish_to_be_left_alone_is_kept() -> None:
+    with pytest.raises(ForeignReply) as caught:
+        read("LogOut", Answer(503, b"", retry_after=17.5), shown)
+
+    assert caught.value.retry_after == 17.5
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_names_where_it_leads(status: int) -> None:
+    with pytest.raises(Redirected) as caught:
+        read("LogOut", Answer(status, b"<p>moved</p>", location="https://elsewhere/login"), shown)
+
+    error = caught.value
+    assert "https://elsewhere/login" in str(error)
+    assert "redirects are not followed" in str(error)
+    assert (error.status, error.outcome, error.transient) == (status, Outcome.NOT_APPLIED, False)
+    assert error.excerpt == "<p>moved</p>"
+
+
+def test_a_redirect_to_nowhere_says_so() -> None:
+    with pytest.raises(Redirected, match="redirects to nowhere"):
+        read("LogOut", Answer(302, b""), shown)
+
+
+# ── secrets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ECHOES: dict[str, Answer] = {
+    "a page": Answer(200, f"<p>your ticket {TICKET} is {TICKET}</p>".encode()),
+    "an error page": Answer(500, f"PWD={TICKET}&UID=x".encode()),
+    "a refusal": Answer(200, f'<root success="false" error="[901] {TICKET} expired"/>'.encode()),
+    "a mismatch": Answer(200, f'<root tryagain="true" error="{TICKET}"/>'.encode()),
+    "a redirect": Answer(302, f"<a href='/?t={TICKET}'>".encode(), location=f"https://x/login?ticket={TICKET}"),
+    "broken XML": Answer(200, f'<root success="true" ticket="{TICKET}'.encode()),
+    "other XML": Answer(200, f'<root ticket="{TICKET}"/>'.encode()),
+}
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_secrets_are_struck_out_of_all_that_an_error_says(form: str) -> None:
+    with pytest.raises(AsyncUploadError) as caught:
+        read("FolderExists", ECHOES[form], hide)
+
+    said = f"{caught.value} {caught.value!r} {vars(caught.value)} {caught.value.__cause__}"
+    assert TICKET not in said
+    assert "•••" in said
+
+
+@settings(max_examples=150)
+@given(
+    before=st.text(st.sampled_from("xé日🙂"), max_size=2100),
+    echoes=st.integers(1, 150),
+    between=st.sampled_from(["", " ", "日"]),
+)
+@example(before="日" * 1360, echoes=1, between="")
+@example(before="", echoes=150, between="")
+def test_no_part_of_a_secret_is_left_at_the_edge_of_an_excerpt(before: str, echoes: int, between: str) -> None:
+    body = (before + (TICKET + between) * echoes).encode()
+    with pytest.raises(ForeignReply) as caught:
+        read("FolderExists", Answer(500, body), hide)
+
+    assert TICKET[:8] not in caught.value.excerpt
+    assert TICKET[:8] not in str(caught.value)
+
+
+PASSWORD = "<b>&\"'ö /+%"
+"""Everything that one or another notation writes in another way."""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [html.escape(PASSWORD), urllib.parse.quote(PASSWORD), urllib.parse.quote_plus(PASSWORD)],
+    ids=["HTML", "URL", "form"],
+)
+def test_a_secret_is_struck_out_as_pages_and_addresses_write_it(written: str) -> None:
+    """ASP.NET's request validation quotes the field that it finds dangerous; a login page comes back with its query."""
+    blot = Secret(PASSWORD).blot
+
+    with pytest.raises(ForeignReply) as caught:
+        read("FolderExists", Answer(500, f"a dangerous value was detected (PWD={written})".encode()), blot)
+    assert written not in caught.value.excerpt
+    with pytest.raises(Redirected) as redirected:
+        read("FolderExists", Answer(302, b"", location=f"/login?PWD={written}"), blot)
+    assert written not in str(redirected.value)
+
+
+# ── anything at all ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+NAMES = st.sampled_from(["success", "tryagain", "error", "errorCode", "errorcode", "ErrorCode", "x", "DocumentId"])
+VALUES = st.sampled_from(
+    ["true", "false", "True", "", "4010", "4000", "5000", "[901]", "SystemError", "x&amp;y", "&#0;"]
+)
+ALMOST = st.builds(
+    lambda root, pairs, rest: (
+        "<" + root + "".join(f' {name}="{value}"' for name, value in pairs) + ">" + rest + "</" + root + ">"
+    ).encode(),
+    st.sampled_from(["root", "response", "x:y", ""]),
+    st.lists(st.tuples(NAMES, VALUES), max_size=4),
+    st.sampled_from(["", "text", "<a/>", "<a>", "&x;", "<![CDATA[x]]>"]),
+)
+ENCODED = st.builds(
+    lambda name, text: f'<?xml version="1.0" encoding="{name}"?>'.encode() + text,
+    st.sampled_from(["utf-8", "utf-16", "utf-7", "ascii", "cp037", "idna", "hex", "zip", "punycode", "mbcs", "big5"]),
+    st.binary(max_size=40) | ALMOST,
+)
+
+
+@settings(max_examples=400)
+@given(
+    body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | ALMOST | ENCODED,
+    status=st.sampled_from([200, 200, 200, 200, 302, 404, 500]),
+    operation=st.sampled_from(["UploadFileChunk", "AuthenticateUser", "FolderExists"]),
+)
+def test_any_bytes_are_a_reply_or_an_error_of_ours(body: bytes, status: int, operation: str) -> None:
+    try:
+        reply = read(operation, Answer(status, body), hide)
+    except (ServerError, ForeignReply) as error:
+        refusal: AsyncUploadError = error
+    else:
+        assert reply.flag("success")
+        assert not reply.flag("tryagain")
+        assert status == 200
+        return
+    assert refusal.outcome is not Outcome.APPLIED
+    assert len(getattr(refusal, "excerpt", "")) <= 2048

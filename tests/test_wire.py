@@ -1,0 +1,490 @@
+"""The server's words: what goes out, letter by letter, and what comes back, operation by operation."""
+
+import asyncio
+import base64
+import email.message
+import email.parser
+import email.policy
+import re
+import urllib.parse
+import zlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncupload import AsyncUploadError, ForeignReply, Outcome, ServerError, UsageError
+from asyncupload import _wire as wire
+from asyncupload._reply import Answer
+from asyncupload._secret import Secret
+from asyncupload._wire import Body, Call, LostReply, encode, understand
+
+TICKET = Secret("0f8fad5b-d9cb-469f-a165-70867728950e")
+GUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+T = TICKET.reveal()
+
+Pairs = list[tuple[str, str]]
+
+CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
+    "ServerInfo": (wire.server_info, [], LostReply.REPEAT),
+    "AuthenticateUser": (
+        lambda: wire.authenticate("jsmith", Secret("p&ss wörd")),
+        [("UID", "jsmith"), ("PWD", "p&ss wörd")],
+        LostReply.REPEAT,
+    ),
+    "LogOut": (lambda: wire.log_out(TICKET), [("AuthenticationTicket", T)], LostReply.REPEAT),
+    "isValidTicket": (lambda: wire.is_valid_ticket(TICKET), [("AuthenticationTicket", T)], LostReply.REPEAT),
+    "FolderExists": (
+        lambda: wire.folder_exists(TICKET, "/Büro/日"),
+        [("authenticationTicket", T), ("Path", "/Büro/日")],
+        LostReply.REPEAT,
+    ),
+    "DocumentExists": (
+        lambda: wire.document_exists(TICKET, "/Büro/日.txt"),
+        [("authenticationTicket", T), ("Path", "/Büro/日.txt")],
+        LostReply.REPEAT,
+    ),
+    "GetGeneralAppSettings": (
+        lambda: wire.general_settings(TICKET),
+        [("authenticationTicket", T)],
+        LostReply.REPEAT,
+    ),
+    "CreateUploadHandler": (
+        lambda: wire.create_handler(TICKET, 1048576),
+        # One r: the vendor's spelling.
+        [("authenticationTicket", T), ("PreferedChunkSize", "1048576")],
+        LostReply.REPEAT,
+    ),
+    "UploadFileChunk": (
+        lambda: wire.send_chunk(TICKET, GUID, b"content", 0x00A3F2B1, last=True),
+        [("authenticationTicket", T), ("uploadHandler", GUID), ("chunkHEXCRC", "A3F2B1"), ("lastChunk", "true")],
+        LostReply.PROVE,
+    ),
+    "DeleteUploadHandler": (
+        lambda: wire.delete_handler(TICKET, GUID),
+        [("authenticationTicket", T), ("UploadHandler", GUID)],
+        LostReply.REPEAT,
+    ),
+    "UploadDocumentWithHandler": (
+        lambda: wire.finalize(TICKET, "/L/a.txt", GUID, ""),
+        [("authenticationTicket", T), ("path", "/L/a.txt"), ("uploadHandler", GUID)],
+        LostReply.ASK,
+    ),
+    "UploadDocumentWithHandler1": (
+        lambda: wire.finalize(TICKET, "/L/a.txt", GUID, "März & April"),
+        [
+            ("authenticationTicket", T),
+            ("path", "/L/a.txt"),
+            ("uploadHandler", GUID),
+            ("versionComments", "März & April"),
+        ],
+        LostReply.ASK,
+    ),
+    "GetDownloadInfo": (
+        lambda: wire.download_info(TICKET, "/L/a.txt"),
+        [("AuthenticationTicket", T), ("Path", "/L/a.txt")],
+        LostReply.REPEAT,
+    ),
+    "GetDownloadHandler": (
+        lambda: wire.open_download(TICKET, "/L/a.txt", 262144),
+        [("AuthenticationTicket", T), ("Path", "/L/a.txt"), ("PreferedChunkSize", "262144")],
+        LostReply.REPEAT,
+    ),
+    "DownloadFileChunk": (
+        lambda: wire.read_chunk(TICKET, GUID, 5_000_000_000, 1000),
+        [("authenticationTicket", T), ("DownloadHandler", GUID), ("StartOffset", "5000000000"), ("ChunkSize", "1000")],
+        LostReply.REPEAT,
+    ),
+    "DeleteDownloadHandler": (
+        lambda: wire.close_download(TICKET, GUID),
+        [("authenticationTicket", T), ("DownloadHandler", GUID)],
+        LostReply.REPEAT,
+    ),
+}
+
+
+def joined(body: Body) -> bytes:
+    return b"".join(bytes(piece) for piece in body.pieces)
+
+
+# ── what goes out ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_fields_go_out_as_they_are_documented(operation: str) -> None:
+    make, pairs, lost_reply = CALLS[operation]
+    call = make()
+
+    assert call.operation == operation
+    assert call.lost_reply is lost_reply
+    if call.chunk is None:
+        body = encode(call)
+        assert body.content_type == "application/x-www-form-urlencoded"
+        assert urllib.parse.parse_qsl(joined(body).decode("ascii"), strict_parsing=bool(pairs)) == pairs
+    else:
+        assert parts_by_email(encode(call))[:-1] == [(name, None, value.encode()) for name, value in pairs]
+
+
+def test_no_operation_is_missing_above() -> None:
+    annotated = {
+        name for name, thing in vars(wire).items() if "Call" in str(getattr(thing, "__annotations__", {}).get("return"))
+    }
+    made = {
+        make.__name__ if make.__name__ != "<lambda>" else make.__code__.co_names[1] for make, _, _ in CALLS.values()
+    }
+
+    assert annotated == made
+
+
+@pytest.mark.parametrize(("last", "word"), [(True, "true"), (False, "false")])
+def test_the_last_chunk_says_so(last: bool, word: str) -> None:
+    assert dict(wire.send_chunk(TICKET, GUID, b"x", 0, last=last).fields)["lastChunk"] == word
+
+
+@given(st.integers(0, 0xFFFFFFFF))
+def test_a_checksum_goes_out_in_upper_case_without_padding(crc: int) -> None:
+    text = cast(str, dict(wire.send_chunk(TICKET, GUID, b"x", crc, last=False).fields)["chunkHEXCRC"])
+
+    assert re.fullmatch(r"0|[1-9A-F][0-9A-F]{0,7}", text)
+    assert int(text, 16) == crc
+
+
+def test_a_comment_that_is_empty_is_not_sent() -> None:
+    """A strict server answers it with HTTP 400."""
+    assert wire.finalize(TICKET, "/L/a", GUID, "").operation == "UploadDocumentWithHandler"
+    assert wire.finalize(TICKET, "/L/a", GUID, "x").operation == "UploadDocumentWithHandler1"
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+@given(user=WORDS, password=WORDS)
+def test_any_text_survives_the_form(user: str, password: str) -> None:
+    body = encode(wire.authenticate(user, Secret(password)))
+
+    assert urllib.parse.parse_qsl(joined(body).decode("ascii"), keep_blank_values=True, strict_parsing=True) == [
+        ("UID", user),
+        ("PWD", password),
+    ]
+    assert body.size == len(joined(body))
+
+
+def test_text_that_is_no_unicode_is_refused_in_our_own_words() -> None:
+    """Fault 18: otherwise a comment with a file's name in it fails after all its bytes were sent, and not as ours."""
+    with pytest.raises(UsageError):
+        encode(wire.finalize(TICKET, "/L/a.txt", GUID, "caf\udce9.bin"))
+
+
+# ── the multipart form, read by others ────────────────────────────────────────────────────────────────────────────────
+
+
+Part = tuple[str, str | None, bytes]
+"""Name, file name, content."""
+
+
+def parts_by_email(body: Body) -> list[Part]:
+    """As the standard library's mail parser reads it."""
+    head = f"MIME-Version: 1.0\r\nContent-Type: {body.content_type}\r\n\r\n".encode()
+    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + joined(body))
+    assert message.is_multipart()
+    assert not message.defects
+    found: list[Part] = []
+    for part in message.get_payload():
+        assert isinstance(part, email.message.EmailMessage)
+        assert part.get_content_disposition() == "form-data"
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        assert isinstance(name, str)
+        assert isinstance(content, bytes)
+        found.append((name, part.get_filename(), content))
+    return found
+
+
+async def parts_by_aiohttp(body: Body) -> list[Part]:
+    """As aiohttp's own reader, which is made for servers, reads it."""
+    loop = asyncio.get_running_loop()
+    stream = aiohttp.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    stream.feed_data(joined(body))
+    stream.feed_eof()
+    reader = aiohttp.MultipartReader({"Content-Type": body.content_type}, stream)
+    found: list[Part] = []
+    while (part := await reader.next()) is not None:
+        assert isinstance(part, aiohttp.BodyPartReader)
+        found.append((part.name or "", part.filename, bytes(await part.read())))
+    return found
+
+
+HARD = [
+    b"content",
+    b"\r\n",
+    b"\r\n--",
+    b"--\r\n",
+    b"\r\n--asyncupload-\r\n",
+    b"\n\n",
+    bytes(range(256)),
+    b"\r",
+    b'Content-Disposition: form-data; name="lastChunk"\r\n\r\ntrue\r\n',
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("chunk", HARD, ids=lambda chunk: repr(chunk[:20]))
+async def test_a_chunk_arrives_as_a_file_part_behind_the_other_fields(chunk: bytes) -> None:
+    body = encode(wire.send_chunk(TICKET, GUID, chunk, zlib.crc32(chunk), last=False))
+    expected: list[Part] = [
+        ("authenticationTicket", None, T.encode()),
+        ("uploadHandler", None, GUID.encode()),
+        ("chunkHEXCRC", None, f"{zlib.crc32(chunk):X}".encode()),
+        ("lastChunk", None, b"false"),
+        ("fileChunk", "chunk", chunk),
+    ]
+
+    assert await parts_by_aiohttp(body) == expected
+    assert body.size == len(joined(body))
+    assert joined(body).count(b"Content-Type: application/octet-stream\r\n\r\n") == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(chunk=st.binary(min_size=1, max_size=300), handler=WORDS.filter(lambda text: text.isprintable()))
+def test_any_bytes_survive_the_multipart_form(chunk: bytes, handler: str) -> None:
+    body = encode(wire.send_chunk(TICKET, handler, chunk, 0, last=True))
+
+    parts = asyncio.run(parts_by_aiohttp(body))
+
+    assert parts[1] == ("uploadHandler", None, handler.encode())
+    assert parts[-1] == ("fileChunk", "chunk", chunk)
+    assert len(parts) == 5
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+def test_the_chunk_is_neither_joined_nor_copied(make: Callable[[bytes], bytes]) -> None:
+    chunk = make(b"content")
+    body = encode(wire.send_chunk(TICKET, GUID, chunk, 0, last=False))
+
+    assert sum(piece is chunk for piece in body.pieces) == 1
+    assert len(body.pieces) == 3
+
+
+def test_two_bodies_have_two_boundaries() -> None:
+    """Whoever has seen one cannot put the next one into a file."""
+    types = {encode(wire.send_chunk(TICKET, GUID, b"x", 0, last=False)).content_type for _ in range(50)}
+
+    assert len(types) == 50
+    assert all(re.fullmatch(r"multipart/form-data; boundary=asyncupload-[0-9a-f]{32}", kind) for kind in types)
+
+
+# ── what is shown ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_no_call_and_no_body_shows_secrets(operation: str) -> None:
+    call = CALLS[operation][0]()
+
+    for text in (repr(call), str(call), f"{call}", repr(encode(call)), str(encode(call))):
+        assert T not in text
+        assert "wörd" not in text
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+def test_no_call_and_no_body_shows_a_files_bytes(make: Callable[[bytes], bytes]) -> None:
+    """A logger that shows local variables would write a mebibyte of somebody's document for every frame."""
+    call = wire.send_chunk(TICKET, GUID, make(b"confidential"), 0, last=False)
+
+    assert "confidential" not in repr(call)
+    assert "confidential" not in repr(encode(call))
+
+
+# ── what comes back ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer(body: str) -> Answer:
+    return Answer(200, body.encode())
+
+
+DATA = base64.b64encode(b"content").decode()
+
+UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
+    # what is asked, what comes back, what it means
+    "a version": ("ServerInfo", '<root success="true" VersionNumber="8.7.0.0"/>', "8.7.0.0"),
+    "no version": ("ServerInfo", '<root success="true"/>', ""),
+    "a login": (
+        "AuthenticateUser",
+        '<root success="true" ticket="T-1" username="JSmith" isAuthenticated="True"/>',
+        wire.Login(Secret("T-1"), "JSmith"),
+    ),
+    "a login without a name": (
+        "AuthenticateUser",
+        '<r success="true" ticket="T-1"/>',
+        wire.Login(Secret("T-1"), "jsmith"),
+    ),
+    "a logout": ("LogOut", '<root success="true"/>', None),
+    "a valid ticket": ("isValidTicket", '<root success="true" username="jsmith"/>', "jsmith"),
+    "a folder": ("FolderExists", '<response success="true"/>', None),
+    "a document": ("DocumentExists", '<r success="true" CRC32LASTVERSION="a3f1c29d" CRC32="b7"/>', 0xA3F1C29D),
+    "a document with leading zeros": ("DocumentExists", '<r success="true" crc32lastversion="000000a3"/>', 0xA3),
+    "a document without a checksum": ("DocumentExists", '<r success="true" CRC32LASTVERSION=""/>', None),
+    "limits": (
+        "GetGeneralAppSettings",
+        """<response success="true"><GeneralSettings><UploadSettings>
+        <DocumentMaxSize>78643200</DocumentMaxSize><DefaultUploadFileChunkSize> 262144 </DefaultUploadFileChunkSize>
+        </UploadSettings></GeneralSettings></response>""",
+        wire.Limits(78643200, 262144),
+    ),
+    "odd limits": (
+        "GetGeneralAppSettings",
+        '<response success="true"><DocumentMaxSize>none</DocumentMaxSize></response>',
+        wire.Limits(None, None),
+    ),
+    "a handler": (
+        "CreateUploadHandler",
+        f'<response success="true" error="" UploadHandler="{GUID}" ChunkSize="262144"/>',
+        wire.Grant(GUID, 262144),
+    ),
+    "a chunk": ("UploadFileChunk", '<root success="true" tryagain="false"/>', None),
+    "the last chunk": ("UploadFileChunk", '<root success="true" filehexcrc=" 00a3f2b1 "/>', 0xA3F2B1),
+    "a deleted handler": ("DeleteUploadHandler", '<response success="true" error=""/>', None),
+    "a new document": (
+        "UploadDocumentWithHandler",
+        '<root success="true" DocumentId="12345" VersionId="1000001"/>',
+        wire.Stored(12345, 1000001),
+    ),
+    "a new document in another spelling": (
+        "UploadDocumentWithHandler1",
+        '<root success="true" DocumentID="12345" versionid="1000001"/>',
+        wire.Stored(12345, 1000001),
+    ),
+    # The document stands: that it has no number is no reason to say otherwise.
+    "a new document without a number": ("UploadDocumentWithHandler", '<root success="true"/>', wire.Stored(None, None)),
+    "information": (
+        "GetDownloadInfo",
+        '<r success="true" Size="5000000000" CRC32="A3"/>',
+        wire.Info(5_000_000_000, 0xA3),
+    ),
+    "information on what is rendered": ("GetDownloadInfo", '<r success="true" Size="0" CRC32=""/>', wire.Info(0, None)),
+    "a download": (
+        "GetDownloadHandler",
+        f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
+        wire.Info(7, 0xA3, GUID, 262144),
+    ),
+    "a piece": (
+        "DownloadFileChunk",
+        f'<r success="true" filelength="7" chunklength="7" lastchunk="true" chunkCRC32="a3">{DATA}</r>',
+        wire.Piece(b"content", 0xA3),
+    ),
+    "a piece in lines": (
+        "DownloadFileChunk",
+        f'<r success="true" chunkcrc32="A3">\r\n{DATA[:4]}\r\n{DATA[4:]}\r\n</r>',
+        wire.Piece(b"content", 0xA3),
+    ),
+    "a closed download": ("DeleteDownloadHandler", '<r success="true"/>', None),
+}
+
+
+@pytest.mark.parametrize("case", UNDERSTOOD)
+def test_a_success_is_understood(case: str) -> None:
+    operation, body, meaning = UNDERSTOOD[case]
+
+    assert understand(CALLS[operation][0](), answer(body)) == meaning
+
+
+def test_every_operations_success_is_among_them() -> None:
+    assert {operation for operation, _, _ in UNDERSTOOD.values()} == set(CALLS)
+
+
+INCOMPLETE: dict[str, tuple[str, str, str]] = {
+    "no ticket": ("AuthenticateUser", '<r success="true"/>', "ticket"),
+    "an empty ticket": ("AuthenticateUser", '<r success="true" ticket=" "/>', "ticket"),
+    "no handler": ("CreateUploadHandler", '<r success="true" ChunkSize="262144"/>', "UploadHandler"),
+    "no chunk size": ("CreateUploadHandler", '<r success="true" UploadHandler="x"/>', "ChunkSize"),
+    "a chunk size of nothing": (
+        "CreateUploadHandler",
+        '<r success="true" UploadHandler="x" ChunkSize="0"/>',
+        "ChunkSize",
+    ),
+    "an odd chunk size": ("CreateUploadHandler", '<r success="true" UploadHandler="x" ChunkSize="1MB"/>', "'1MB'"),
+    "a negative chunk size": ("CreateUploadHandler", '<r success="true" UploadHandler="x" ChunkSize="-1"/>', "'-1'"),
+    "an odd checksum of the whole": ("UploadFileChunk", '<r success="true" filehexcrc="xyz"/>', "'xyz'"),
+    "a long checksum of the whole": ("UploadFileChunk", '<r success="true" filehexcrc="123456789"/>', "CRC-32"),
+    "an odd checksum": ("DocumentExists", '<r success="true" CRC32LASTVERSION="-"/>', "'-'"),
+    "no size": ("GetDownloadInfo", '<r success="true" CRC32="A3"/>', "Size"),
+    "no download handler": ("GetDownloadHandler", '<r success="true" Size="1" ChunkSize="1"/>', "downloadhandler"),
+    "no size to download": ("GetDownloadHandler", '<r success="true" ChunkSize="1" downloadhandler="x"/>', "Size"),
+    "no checksum of a piece": ("DownloadFileChunk", f'<r success="true">{DATA}</r>', "CRC-32"),
+    "no base64": ("DownloadFileChunk", '<r success="true" chunkCRC32="A3">abc</r>', "says success, but"),
+    "no letters of base64": ("DownloadFileChunk", '<r success="true" chunkCRC32="A3">日本語!</r>', "says success, but"),
+}
+
+
+@pytest.mark.parametrize("case", INCOMPLETE)
+def test_a_success_without_what_is_needed_is_no_success(case: str) -> None:
+    operation, body, missing = INCOMPLETE[case]
+
+    with pytest.raises(ForeignReply) as caught:
+        understand(CALLS[operation][0](), answer(body))
+
+    assert missing in str(caught.value)
+    assert str(caught.value).startswith(f"{operation}: the answer says success, but")
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_refusal_is_an_error_of_every_operation(operation: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        understand(CALLS[operation][0](), answer('<r success="false" errorCode="4170" error="In use"/>'))
+
+    assert caught.value.operation == operation
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_the_calls_own_secrets_are_struck_out_of_its_errors(operation: str) -> None:
+    call = CALLS[operation][0]()
+    echo = "&".join(value.reveal() for _, value in call.fields if isinstance(value, Secret))
+
+    with pytest.raises(ForeignReply) as caught:
+        understand(call, Answer(500, f"<p>{echo}</p>".encode()))
+
+    assert T not in f"{caught.value} {caught.value.excerpt}"
+    assert "wörd" not in f"{caught.value} {caught.value.excerpt}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'<root success="true" ticket="{GUID}',
+        f'<string>&lt;root success="true" ticket="{GUID}"/&gt;</string>',
+        f'<root ticket="{GUID}"/>',
+    ],
+    ids=["cut", "in text", "without success"],
+)
+def test_a_new_ticket_is_not_quoted_from_an_answer_that_cannot_be_read(body: str) -> None:
+    """It is as good as a password, and no secret of the request's."""
+    with pytest.raises(ForeignReply) as caught:
+        understand(CALLS["AuthenticateUser"][0](), answer(body))
+
+    assert GUID not in f"{caught.value} {caught.value.excerpt}"
+
+
+@settings(max_examples=150)
+@given(
+    operation=st.sampled_from(sorted(CALLS)),
+    attributes=st.dictionaries(
+        st.sampled_from(
+            ["ticket", "UploadHandler", "ChunkSize", "filehexcrc", "Size", "CRC32", "chunkCRC32", "downloadhandler"]
+        ),
+        st.sampled_from(["", "0", "7", "-7", "A3", "xyz", "9" * 30, "日"]),
+    ),
+    text=st.sampled_from(["", DATA, "=", "a", "日", "<DocumentMaxSize/>", "<DocumentMaxSize>x</DocumentMaxSize>"]),
+)
+def test_whatever_a_success_carries_it_is_understood_or_an_error_of_ours(
+    operation: str, attributes: dict[str, str], text: str
+) -> None:
+    pairs = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    try:
+        understand(CALLS[operation][0](), answer(f'<r success="true"{pairs}>{text}</r>'))
+    except AsyncUploadError as error:
+        assert isinstance(error, ForeignReply)  # noqa: PT017
