@@ -1,10 +1,11 @@
 """One file down: read by offset, check each chunk and the whole, and give it its name only when it is right."""
 
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -50,6 +51,7 @@ class Download:
         On cancellation the server's handler and the temporary file are removed, and ``CancelledError`` goes on.
         """
         began = time.monotonic()
+        target = await self._settled(target)
         await self._persist(self._remote.log_in)
         async with self._handler(path) as info, self._new_file(target) as file:
             crc32 = await self._receive_all(path, info, file)
@@ -68,6 +70,15 @@ class Download:
             compared=info.crc32 is not None,
             seconds=time.monotonic() - began,
         )
+
+    async def _settled(self, target: Path) -> Path:
+        """Where the bytes will really stand: behind a symbolic link, and never in place of a device or a pipe."""
+        with _writing(str(target)):
+            real: Path = await aiofiles.os.wrap(Path.resolve)(target, executor=self._threads)
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG((await aiofiles.os.stat(real, executor=self._threads)).st_mode):
+                    raise TargetUnwritable(f"{target} is there already, and is no regular file")
+        return real
 
     async def _receive_all(self, path: str, info: _wire.Info, file: Any) -> int:
         crc32, received = _checksum.EMPTY, 0

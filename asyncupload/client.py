@@ -3,11 +3,12 @@
 import os
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,6 +27,8 @@ from .events import Audience, Downloaded, Listener, Receipt
 from .settings import Settings
 from .sources import Uploadable, as_source
 
+T = TypeVar("T")
+
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
 the application, and a stalled network drive must not use it up."""
@@ -43,7 +46,7 @@ class ServerReport:
     default_chunk_size: int | None
     """Bytes; None where the server does not say."""
     document_max_size: int | None
-    """Bytes; None where the server does not say."""
+    """Bytes; 0 for no limit, None where the server does not say."""
     round_trip: float
     """Seconds that a small request took."""
 
@@ -184,28 +187,34 @@ class Client:
         """
         self._entered()
         began = time.monotonic()
-        version = await self._remote.server_version()
+        version = await self._persist(self._remote.server_version)
         round_trip = time.monotonic() - began
-        await persist(self._remote.log_in, self.settings.retries)
-        user = await self._remote.whoami()
+        await self._persist(self._remote.log_in)
+        user = await self._persist(self._remote.whoami)
         try:
-            limits = await self._remote.limits()
+            limits = await self._persist(self._remote.limits)
         except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
             limits = None
         return ServerReport(
             url=str(self._transport.url),
             version=version,
             user=user,
-            chunk_size=await undisturbed(self._granted(), grace=self.settings.timeouts.cleanup),
+            chunk_size=await self._persist(self._granted),
             default_chunk_size=limits.default_chunk_size if limits else None,
             document_max_size=limits.document_max_size if limits else None,
             round_trip=round_trip,
         )
 
     async def _granted(self) -> int:
-        handler = await self._remote.create_handler(self.settings.chunk_size)
-        await self._remote.delete_handler(handler)
-        return handler.chunk_size
+        async def probe() -> int:
+            handler = await self._remote.create_handler(self.settings.chunk_size)
+            await self._persist(lambda: self._remote.delete_handler(handler))
+            return handler.chunk_size
+
+        return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await persist(attempt, self.settings.retries)
 
     def _entered(self) -> Threads:
         if self._threads is None:

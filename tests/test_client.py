@@ -183,6 +183,16 @@ async def test_check_does_without_what_older_servers_lack(emulator: Emulator) ->
     assert (report.default_chunk_size, report.document_max_size) == (None, None)
 
 
+async def test_check_outwaits_what_passes(tmp_path: Path) -> None:
+    script = at({(name, 1): "refuse-503" for name in ("ServerInfo", "isValidTicket", "DeleteUploadHandler")})
+    async with (
+        Emulator(tmp_path / "server", script=script) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        assert (await client.check()).user == "demo"
+        assert await server.open_handlers() == []
+
+
 async def test_check_says_why_not(emulator: Emulator) -> None:
     async with Client(emulator.url, user="demo", password="wrong", settings=PATIENT) as client:
         with pytest.raises(LoginRefused, match="AuthenticateUser"):

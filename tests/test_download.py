@@ -108,6 +108,26 @@ async def test_a_target_that_cannot_be_written_is_told_as_such(client: Client, t
         await client.download(AT, tmp_path / "nowhere" / "back")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "directory"])
+async def test_what_is_no_regular_file_is_never_replaced(kind: str, client: Client, tmp_path: Path) -> None:
+    """``/dev/null`` least of all."""
+    target = tmp_path / "there"
+    os.mkfifo(target) if kind == "pipe" else target.mkdir()
+    await client.upload(b"data", to=AT)
+    with pytest.raises(TargetUnwritable, match="no regular file"):
+        await client.download(AT, target)
+    assert not target.is_file()
+
+
+async def test_a_symbolic_link_is_followed(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
+    await client.upload(b"data", to=AT)
+    await client.download(AT, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "file").read_bytes() == b"data"
+
+
 async def test_a_lost_chunk_is_asked_for_again(tmp_path: Path) -> None:
     """Reading by offset does no harm twice."""
     script = at({("DownloadFileChunk", 2): "drop-after", ("GetDownloadHandler", 1): "refuse-500"})
