@@ -5,6 +5,7 @@ from .errors import (
     AccessDenied,
     AlreadyExists,
     AsyncUploadError,
+    CheckedOut,
     ChecksumMismatch,
     ChunkDamaged,
     ChunkRefused,
@@ -41,9 +42,10 @@ from .events import (
     HandlerOpened,
     Listener,
     Receipt,
+    Restarted,
     Stored,
 )
-from .settings import Retries, Settings, Timeouts
+from .settings import Loss, Retries, Settings, Timeouts
 from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
 __version__ = "0.1.0"
@@ -53,6 +55,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncUploadError",
     "BytesSource",
+    "CheckedOut",
     "ChecksumMismatch",
     "ChunkDamaged",
     "ChunkReceived",
@@ -73,6 +76,7 @@ __all__ = [
     "IteratorSource",
     "Listener",
     "LoginRefused",
+    "Loss",
     "NotAFile",
     "NotFound",
     "Outcome",
@@ -80,6 +84,7 @@ __all__ = [
     "PathSource",
     "Receipt",
     "Redirected",
+    "Restarted",
     "Retries",
     "ServerError",
     "ServerReport",

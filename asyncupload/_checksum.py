@@ -4,6 +4,9 @@ The protocol writes checksums as hexadecimal text, here padded and there not, in
 and every text that comes in is compared as a number.
 """
 
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
 from zlib_ng import zlib_ng
 
 EMPTY = 0
@@ -35,3 +38,35 @@ def from_text(text: str) -> int:
     if not 1 <= len(digits) <= 8 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
         raise ValueError(f"not a CRC-32: {text!r}")
     return int(digits, 16)
+
+
+class Part(NamedTuple):
+    """One chunk's share of the whole."""
+
+    crc32: int
+    length: int
+
+
+def explain(parts: Sequence[Part], found: int, suspects: Collection[int] = ()) -> str:
+    """Which single chunk, doubled or left out, makes the whole's checksum ``found``. Empty if none does.
+
+    Combination makes it cheap: two of them per chunk and guess, and no byte is read again. Identical chunks explain
+    alike, so the suspects (chunks whose reply was lost; numbers count from 1) are tried first.
+    """
+    before = [Part(EMPTY, 0)]
+    for part in parts:
+        before.append(_joined(before[-1], part))
+    after = [Part(EMPTY, 0)]
+    for part in reversed(parts):
+        after.append(_joined(part, after[-1]))
+    after.reverse()
+    for number in sorted(range(1, len(parts) + 1), key=lambda number: number not in suspects):
+        if _joined(_joined(before[number], parts[number - 1]), after[number]).crc32 == found:
+            return f"chunk {number} was appended twice"
+        if _joined(before[number - 1], after[number]).crc32 == found:
+            return f"chunk {number} is missing"
+    return ""
+
+
+def _joined(first: Part, second: Part) -> Part:
+    return Part(combine(first.crc32, second.crc32, second.length), first.length + second.length)

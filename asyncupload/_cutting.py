@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from .errors import EmptySource, NotAFile, SourceChanged, SourceMissing, SourceUnreadable, UsageError
+from .errors import AsyncUploadError, EmptySource, NotAFile, SourceChanged, SourceMissing, SourceUnreadable, UsageError
 
 ChunkBuffer: TypeAlias = bytes | bytearray | memoryview
 """One chunk's bytes. Nobody writes to them once they are handed out, so a retry sends what was checksummed."""
@@ -156,14 +156,14 @@ def reading(name: str) -> Iterator[None]:
     """Turns the operating system's errors into this package's."""
     try:
         yield
+    except AsyncUploadError:  # some of ours are also the operating system's or ValueErrors
+        raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissing(f"{name}: no such file") from error
     except IsADirectoryError as error:
         raise directory(name) from error
     except OSError as error:
         raise SourceUnreadable(f"{name} cannot be read: {error.strerror or error}") from error
-    except UsageError:
-        raise
     except ValueError as error:  # a closed file object, a path with a NUL in it
         raise UsageError(f"{name} cannot be read: {error}") from error
 

@@ -147,7 +147,7 @@ class Download:
             self._log.warning("temporary_file_left", file=str(beside), reason=str(error))
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(attempt, self._settings.retries)
+        return await persist(lambda: self._remote.with_ticket(attempt), self._settings.retries)
 
 
 @contextmanager

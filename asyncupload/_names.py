@@ -27,7 +27,7 @@ def destination(path: str) -> Destination:
     Either slash separates, and names are sent in Unicode's composed form (NFC), as the server's own clients type them.
 
     Raises:
-        UsageError: There is no name, no library, or something in it that the server refuses or would rewrite.
+        UsageError: There is no name, no library, or a character in it that the server refuses.
     """
     parts = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
     folders, name = [part for part in parts[:-1] if part], parts[-1]

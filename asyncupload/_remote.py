@@ -4,17 +4,21 @@ Here the ticket, the encoding of requests and the reading of answers meet. Retry
 say.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from . import _checksum, _wire
+from ._names import Destination
+from ._outcome import outcome_of
 from ._pipeline import SealedChunk
+from ._reply import Answer
 from ._secret import Secret
 from ._transport import Delivery, Transport
-from ._wire import Call, LostReply
+from ._wire import Call, Encoding
 from .errors import (
     AsyncUploadError,
     ChunkDamaged,
@@ -22,6 +26,7 @@ from .errors import (
     ForeignReply,
     LoginRefused,
     Outcome,
+    ServerError,
     TicketRefused,
     UsageError,
 )
@@ -66,6 +71,13 @@ class Remote:
         password: The user's.
         ticket: A lent session; it is not logged out.
         timeouts: The user's.
+        chunk_size: The first wish, in bytes.
+        encoding: How chunks travel; None begins with multipart and may change.
+
+    Attributes:
+        wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
+        encoding: How chunks travel, likewise.
+        may_change_encoding: Whether the other way is still to be tried.
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class Remote:
         password: Secret | None,
         ticket: Secret | None,
         timeouts: Timeouts,
+        chunk_size: int = MIB,
+        encoding: Encoding | None = None,
     ) -> None:
         if ticket is None and (user is None or password is None):
             raise UsageError("give a user and a password, or the ticket of a session")
@@ -87,6 +101,13 @@ class Remote:
         self._timeouts = timeouts
         self._login = anyio.Lock()
         self._refused: LoginRefused | None = None
+        self._generation = 0
+        self._understood = False
+        self._creates_only = True
+        self.name = ""
+        self.wish = chunk_size
+        self.encoding = encoding or Encoding.MULTIPART
+        self.may_change_encoding = encoding is None
 
     def __repr__(self) -> str:
         return f"<Remote {self._transport.url} as {self._user or 'the owner of the ticket'}>"
@@ -106,14 +127,49 @@ class Remote:
     async def _authenticate(self) -> None:
         if self._refused is not None:
             raise self._refused.with_traceback(None)
-        if self._user is None or self._password is None:
-            raise UsageError("the lent ticket is no longer valid, and there is no password to get another")
         try:
-            self._ticket = (await self._ask(_wire.authenticate(self._user, self._password))).ticket
+            user, password = cast(str, self._user), cast(Secret, self._password)
+            login = await self._ask(_wire.authenticate(user, password))
         except LoginRefused as error:
             self._refused = error
             raise
-        self._own_ticket = True
+        self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
+        self._generation += 1
+
+    async def renew(self, generation: int) -> None:
+        """Get another ticket in place of one that was refused, unless somebody has done so since.
+
+        Args:
+            generation: Of the refused ticket, so that those who hear of it late do not log in once more.
+
+        Raises:
+            TicketRefused: The ticket was lent, and there is no password to get another.
+        """
+        async with self._login:
+            if generation != self._generation:
+                return
+            if self._user is None or self._password is None:
+                raise TicketRefused(
+                    "the lent ticket is no longer valid; log in again, or give user and password instead"
+                )
+            await self._authenticate()
+
+    async def with_ticket(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make an attempt; if its ticket is refused, get another, so that the next attempt can succeed."""
+        try:
+            return await attempt()
+        except TicketRefused as error:
+            await self.renew(error.generation)
+            error.transient = True
+            raise
+
+    async def insisting(self, cleanup: Callable[[], Awaitable[T]]) -> T:
+        """Make an attempt to clean up: worth another one whatever the answer was, since it can do no harm."""
+        try:
+            return await self.with_ticket(cleanup)
+        except AsyncUploadError as error:
+            error.transient = not isinstance(error, LoginRefused)
+            raise
 
     async def log_out(self) -> None:
         """End the session if it is ours. One that has ended already is as good."""
@@ -125,7 +181,8 @@ class Remote:
 
     async def whoami(self) -> str:
         """The user whom the ticket belongs to."""
-        return await self._ask(_wire.is_valid_ticket(self._key()))
+        self.name = await self._ask(_wire.is_valid_ticket(self._key()))
+        return self.name
 
     def _key(self) -> Secret:
         if self._ticket is None:
@@ -156,13 +213,29 @@ class Remote:
 
     # ── bringing ──
 
-    async def create_handler(self, wish: int) -> Handler:
+    async def document(self, path: str) -> _wire.Document:
+        """What the server calls a document, and who has it checked out."""
+        return await self._ask(_wire.document(self._key(), path))
+
+    async def versions(self, path: str) -> tuple[_wire.Version, ...]:
+        """A document's versions."""
+        return await self._ask(_wire.versions(self._key(), path))
+
+    async def lock(self, path: str) -> None:
+        """Check a document out."""
+        await self._ask(_wire.lock(self._key(), path))
+
+    async def unlock(self, path: str) -> None:
+        """Give it back."""
+        await self._ask(_wire.unlock(self._key(), path))
+
+    async def create_handler(self) -> Handler:
         """A new staging place for chunks of about ``wish`` bytes; the server decides.
 
         Raises:
             ForeignReply: The server granted more than the protocol allows, and than the memory formula has room for.
         """
-        grant = await self._ask(_wire.create_handler(self._key(), wish))
+        grant = await self._ask(_wire.create_handler(self._key(), self.wish))
         if grant.chunk_size > LARGEST_CHUNK:
             raise ForeignReply(
                 f"CreateUploadHandler: chunks of {grant.chunk_size} bytes are more than the protocol's {LARGEST_CHUNK}",
@@ -179,9 +252,21 @@ class Remote:
         call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
         return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
 
-    async def finalize(self, handler: Handler, path: str, comment: str) -> _wire.Stored:
-        """Make a document of what is staged. Consumes the handler, and not only if it succeeds."""
-        call = _wire.finalize(self._key(), path, handler.id, comment)
+    async def finalize(self, handler: Handler, to: Destination, comment: str, *, new: bool) -> _wire.Stored:
+        """Make a document of what is staged, or a version of one. Consumes the handler, and not only if it succeeds.
+
+        A ``new`` document is made by the operation that can do nothing else, where the server has it.
+        """
+        if new and self._creates_only:
+            try:
+                return await self._finalize(handler, _wire.finalize_new(self._key(), *to, handler.id, comment))
+            except ForeignReply as error:
+                if error.status != 404:
+                    raise
+                self._creates_only = False
+        return await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment))
+
+    async def _finalize(self, handler: Handler, call: Call[_wire.Stored]) -> _wire.Stored:
         delivery = Delivery()
         try:
             stored = await self._ask(call, seconds=self._timeouts.finalize, delivery=delivery)
@@ -197,6 +282,19 @@ class Remote:
     async def delete_handler(self, handler: Handler) -> None:
         """Discard what is staged."""
         await self._ask(_wire.delete_handler(self._key(), handler.id))
+
+    def change_encoding(self) -> bool:
+        """Write chunks the other way, if that is still to be tried. False, and back to the first way, if it was in
+        vain."""
+        if not self.may_change_encoding:
+            return False
+        changed = self.encoding is Encoding.MULTIPART
+        self.encoding = Encoding.FORM if changed else Encoding.MULTIPART
+        return changed
+
+    def encoding_works(self) -> None:
+        """A chunk was acknowledged: the way it was written is the server's."""
+        self.may_change_encoding = False
 
     # ── fetching ──
 
@@ -229,21 +327,34 @@ class Remote:
         delivery: Delivery | None = None,
     ) -> T:
         """One request. Where a repeat does no harm, an unknown outcome is as good as none: the errors then say so."""
+        delivery, generation = delivery or Delivery(), self._generation
         try:
             answer = await self._transport.post(
                 call.operation,
-                _wire.encode(call),
+                await self._encoded(call),
                 seconds=seconds or self._timeouts.reply,
                 limit=limit,
-                delivery=delivery or Delivery(),
+                delivery=delivery,
             )
-            if len(answer.body) <= INLINE:
-                return _wire.understand(call, answer)
-            return await anyio.to_thread.run_sync(_wire.understand, call, answer)
+            read = await self._read(call, answer)
         except AsyncUploadError as error:
-            # An address that never answered anything is more likely mistyped than down for a moment.
-            if isinstance(error, ConnectFailed) and not self._transport.reached:
+            error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
+            if isinstance(error, TicketRefused):
+                error.generation = generation
+            # An address that never spoke the protocol is more likely mistyped than in trouble for a moment.
+            self._understood = self._understood or isinstance(error, ServerError)
+            if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
                 error.transient = False
-            if error.outcome is Outcome.UNKNOWN and call.lost_reply is LostReply.REPEAT:
-                error.outcome = Outcome.NOT_APPLIED
             raise
+        self._understood = True
+        return read
+
+    async def _encoded(self, call: Call[Any]) -> _wire.Body:
+        if call.chunk is None or self.encoding is Encoding.MULTIPART:
+            return _wire.encode(call)
+        return await anyio.to_thread.run_sync(_wire.encode, call, self.encoding)
+
+    async def _read(self, call: Call[T], answer: Answer) -> T:
+        if len(answer.body) <= INLINE:
+            return _wire.understand(call, answer)
+        return await anyio.to_thread.run_sync(_wire.understand, call, answer)

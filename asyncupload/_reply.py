@@ -20,7 +20,6 @@ from .errors import (
     HandlerLost,
     LoginRefused,
     NotFound,
-    Outcome,
     Redirected,
     ServerError,
     TicketRefused,
@@ -28,6 +27,10 @@ from .errors import (
 
 EXCERPT = 2048
 """Characters of a foreign answer that stay readable on its error."""
+
+
+LONGEST_TEXT = 500
+"""Characters of a server's own error text that are kept."""
 
 
 class Answer(NamedTuple):
@@ -76,10 +79,15 @@ class Reply:
         text = self.get(name)
         return _checksum.from_text(text) if text else None
 
+    def children(self, name: str) -> "list[Reply]":
+        """All elements below, however deep, with that local name."""
+        return [
+            Reply(e) for e in self._element.iter() if e is not self._element and _local(e.tag).lower() == name.lower()
+        ]
+
     def child(self, name: str) -> "Reply | None":
-        """The first element below, however deep, with that local name."""
-        found = next((e for e in self._element.iter() if _local(e.tag).lower() == name.lower()), None)
-        return None if found is None else Reply(found)
+        """The first of them."""
+        return next(iter(self.children(name)), None)
 
     @property
     def text(self) -> str:
@@ -128,12 +136,9 @@ def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: st
         f"{operation}: the answer {what}{_quoted(excerpt)}; is this the address of an infoRouter server?",
         status=answer.status,
         excerpt=excerpt,
-        outcome=Outcome.UNKNOWN,
+        transient=True,
     )
 
-
-NOT_APPLIED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
-"""Statuses given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -151,7 +156,6 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
         f"{operation}: HTTP {status}{_quoted(excerpt)}",
         status=status,
         excerpt=excerpt,
-        outcome=Outcome.NOT_APPLIED if status in NOT_APPLIED_STATUSES else Outcome.UNKNOWN,
         transient=status in TRANSIENT_STATUSES,
         retry_after=answer.retry_after,
     )
@@ -162,19 +166,25 @@ def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
     return hide(answer.body.decode("utf-8", "replace"))[:EXCERPT]
 
 
+def _shown(text: str) -> str:
+    """A server's words as far as they may go into a message or a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_TEXT]
+
+
 def _quoted(excerpt: str) -> str:
     """The first words of an answer, tags removed, to be put into a message."""
     words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", excerpt, flags=re.DOTALL | re.IGNORECASE).split())
+    words = _shown(words)
     return f": “{words[:120]}{'…' if len(words) > 120 else ''}”" if words else ""
 
 
 def _refusal(operation: str, reply: Reply, hide: Callable[[str], str]) -> ServerError:
     """The error for ``success="false"`` (or no ``success`` at all, which some failures lack)."""
-    text = hide(reply.get("error"))
+    text = _shown(hide(reply.get("error")))
     code = reply.number("errorCode")
-    kind, outcome = _classify(operation, code, text)
+    kind = _classify(operation, code, text)
     shown = f"{text or 'refused without a reason'}{f' (code {code})' if code is not None else ''}"
-    return kind(f"{operation}: {shown}", operation=operation, code=code, text=text, outcome=outcome)
+    return kind(f"{operation}: {shown}", operation=operation, code=code, text=text)
 
 
 _BY_CODE: dict[int, type[ServerError]] = {
@@ -187,21 +197,21 @@ _BY_TEXT: dict[str, type[ServerError]] = {"[921]": AccessDenied, "[2285]": NotFo
 _TICKET_TEXTS = ("[900]", "[901]")
 
 
-def _classify(operation: str, code: int | None, text: str) -> tuple[type[ServerError], Outcome]:
-    # An exception inside the server tells nothing of how far it had come.
+def _classify(operation: str, code: int | None, text: str) -> type[ServerError]:
     if text.startswith("SystemError") or (code is not None and code >= 5000):
-        return ServerError, Outcome.UNKNOWN
+        return ServerError
     if operation == "AuthenticateUser":
-        return LoginRefused, Outcome.NOT_APPLIED
+        return LoginRefused
     # A dead ticket is also reported as 4000 with the old text, by one operation at least.
     if text.startswith(_TICKET_TEXTS):
-        return TicketRefused, Outcome.NOT_APPLIED
+        return TicketRefused
     kind = _BY_CODE.get(code or 0) or next((k for t, k in _BY_TEXT.items() if text.startswith(t)), None)
     if kind is not None:
-        return kind, Outcome.NOT_APPLIED
-    if operation == "UploadFileChunk" and code == 4000:
-        return HandlerLost, Outcome.NOT_APPLIED
-    return ServerError, Outcome.NOT_APPLIED
+        return kind
+    # Older servers give no code, and a text in the session's language: what was asked says what it is about.
+    if code is None and operation in {"DocumentExists", "FolderExists"}:
+        return NotFound
+    return HandlerLost if operation == "UploadFileChunk" and code in {None, 4000} else ServerError
 
 
 def _local(tag: str) -> str:

@@ -32,10 +32,29 @@ def next_wait(error: AsyncUploadError, failures: int, rules: Retries, chance: fl
     return max(backoff, wish)
 
 
+class Pause:
+    """A time to be quiet that the server asked one upload for, and that all of a client's keep."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def heed(self, error: AsyncUploadError, rules: Retries) -> None:
+        """Take note of an error's Retry-After."""
+        wish = min(error.retry_after or 0.0, rules.longest_obeyed)
+        self._until = max(self._until, anyio.current_time() + wish)
+
+    async def over(self) -> None:
+        """Return when it is over. Those who wait come back one after another, not in the same instant."""
+        left = self._until - anyio.current_time()
+        if left > 0:
+            await anyio.sleep(left * (1 + random.random() / 10))  # noqa: S311  (spreads load, guards nothing)
+
+
 async def persist(
     attempt: Callable[[], Awaitable[T]],
     rules: Retries,
     *,
+    pause: Pause | None = None,
     on_retry: Callable[[AsyncUploadError, int, float], None] = lambda *_: None,
 ) -> T:
     """Make attempts until one succeeds or another would not help.
@@ -43,6 +62,7 @@ async def persist(
     Args:
         attempt: Sends one request, the same each time.
         rules: The user's.
+        pause: The client's; None for what must not wait for it, as cleaning up.
         on_retry: Told the error, the number of attempts that failed and the seconds until the next.
 
     Raises:
@@ -52,10 +72,14 @@ async def persist(
     """
     failures = 0
     while True:
+        if pause is not None:
+            await pause.over()
         try:
             return await attempt()
         except AsyncUploadError as error:
             failures += 1
+            if pause is not None:
+                pause.heed(error, rules)
             wait = next_wait(error, failures, rules, random.random())  # noqa: S311  (spreads load, guards nothing)
             if wait is None:
                 raise

@@ -20,7 +20,6 @@ from .errors import (
     ConnectFailed,
     ConnectionLost,
     ForeignReply,
-    Outcome,
     TimedOut,
     TLSFailed,
     UsageError,
@@ -43,11 +42,6 @@ class Delivery:
     complete: bool = False
     """Whether the body's last byte was handed over. While it was not, the server cannot have acted: the declared length
     is not met."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is known of the request when no answer came."""
-        return Outcome.UNKNOWN if self.complete else Outcome.NOT_APPLIED
 
 
 class Transport:
@@ -79,8 +73,6 @@ class Transport:
         self._connect_timeout = connect_timeout
         self._proxy = _proxy(self.url)
         self._closed = False
-        self.reached = False
-        """Whether anything ever answered: an address that never did is more likely mistyped than down for a moment."""
 
     def __repr__(self) -> str:
         return f"<Transport {self.url}>"
@@ -107,14 +99,13 @@ class Transport:
             delivery: Told when the last byte is handed over; to be looked at by a caller that is cancelled.
 
         Raises:
-            TransportError: No answer, or one larger than ``limit``. Its outcome says whether the request can have been
-            acted on.
+            TransportError: No answer, or one larger than ``limit``.
 
         On cancellation the connection is closed: a body half sent is never taken for a whole one.
         """
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._connect_timeout)
         async with (
-            _translated(operation, self.url, seconds, delivery),
+            _translated(operation, self.url, seconds),
             self._session().post(
                 self.url / operation,
                 data=_Payload(body, delivery),
@@ -138,7 +129,6 @@ class Transport:
             raise ForeignReply(
                 f"{operation}: the answer is larger than {limit} bytes",
                 status=answer.status,
-                outcome=delivery.outcome,
             )
         return answer
 
@@ -188,15 +178,15 @@ async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 @asynccontextmanager
-async def _translated(operation: str, url: URL, seconds: float, delivery: Delivery) -> AsyncIterator[None]:
+async def _translated(operation: str, url: URL, seconds: float) -> AsyncIterator[None]:
     """Turns aiohttp's errors into this package's."""
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:
-        raise translate(error, f"{operation} at {url}", seconds, delivery) from error
+        raise translate(error, f"{operation} at {url}", seconds) from error
 
 
-def translate(error: Exception, where: str, seconds: float, delivery: Delivery) -> AsyncUploadError:
+def translate(error: Exception, where: str, seconds: float) -> AsyncUploadError:
     """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
     told = f"{where}: {{}} ({str(error) or type(error).__name__})".format
     match error:
@@ -209,9 +199,9 @@ def translate(error: Exception, where: str, seconds: float, delivery: Delivery) 
         case aiohttp.ClientHttpProxyError():
             found = ForeignReply(told("the proxy refused"), status=error.status)
         case TimeoutError():
-            found = TimedOut(f"{where}: no answer within {seconds:.0f} s", outcome=delivery.outcome)
+            found = TimedOut(f"{where}: no answer within {seconds:.0f} s")
         case _:
-            found = ConnectionLost(told("the connection broke"), outcome=delivery.outcome)
+            found = ConnectionLost(told("the connection broke"))
     return found
 
 

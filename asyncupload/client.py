@@ -16,12 +16,15 @@ import anyio.to_thread
 from ._download import Download
 from ._log import get_logger
 from ._names import destination
+from ._place import IfExists
 from ._remote import Remote
-from ._retry import persist
+from ._retry import Pause, persist
 from ._secret import Secret
 from ._shield import undisturbed
+from ._staging import Threads
 from ._transport import Session, Transport
-from ._upload import Task, Threads, Upload
+from ._upload import Task, Upload
+from ._wire import Encoding
 from .errors import AsyncUploadError, UsageError
 from .events import Audience, Downloaded, Listener, Receipt
 from .settings import Settings
@@ -90,7 +93,16 @@ class Client:
             tls=_trusting(ca_file) if ca_file is not None else None,
             connect_timeout=timeouts.connect,
         )
-        self._remote = Remote(self._transport, user=user, password=password, ticket=ticket, timeouts=timeouts)
+        self._remote = Remote(
+            self._transport,
+            user=user,
+            password=password,
+            ticket=ticket,
+            timeouts=timeouts,
+            chunk_size=self.settings.chunk_size,
+            encoding=None if self.settings.encoding == "auto" else Encoding(self.settings.encoding),
+        )
+        self._pause = Pause()
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
@@ -123,15 +135,19 @@ class Client:
         source: Uploadable,
         *,
         to: str,
+        if_exists: IfExists = "version",
         version_comment: str = "",
         on_event: Listener | None = None,
     ) -> Receipt:
-        """Bring a source into the server, as a new document.
+        """Bring a source into the server: as a new document, or as a new version of one.
 
         Args:
             source: A path, bytes, a binary file object (``read`` plain or async), an async iterator of bytes, or a
                 :class:`~asyncupload.Source`.
             to: The document's path, as ``/Library/Folder/Name.ext``. The folder must exist.
+            if_exists: What to do with a document that stands there: ``version`` adds one, with the document checked out
+                meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through and sends nothing if the
+                document is equal to it, otherwise adds a version.
             version_comment: Kept by the server with the version.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
@@ -155,8 +171,9 @@ class Client:
         where = destination(to)
         origin = as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
-        journey = Upload(self._remote, self.settings, threads, Audience(on_event, log), log)
-        return await journey.run(Task(source=origin, to=where, comment=version_comment))
+        task = Task(source=origin, to=where, comment=version_comment, if_exists=if_exists)
+        audience = Audience(on_event, log)
+        return await Upload(self._remote, self.settings, threads, self._pause, audience, log, task).run()
 
     async def download(
         self, path: str, target: str | os.PathLike[str], *, on_event: Listener | None = None
@@ -207,14 +224,14 @@ class Client:
 
     async def _granted(self) -> int:
         async def probe() -> int:
-            handler = await self._remote.create_handler(self.settings.chunk_size)
+            handler = await self._remote.create_handler()
             await self._persist(lambda: self._remote.delete_handler(handler))
             return handler.chunk_size
 
         return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(attempt, self.settings.retries)
+        return await persist(lambda: self._remote.with_ticket(attempt), self.settings.retries, pause=self._pause)
 
     def _entered(self) -> Threads:
         if self._threads is None:

@@ -23,6 +23,7 @@
     │   ├── AccessDenied            the user lacks a right, or the folder's rules forbid it
     │   ├── NotFound                no such folder or document, or not visible to this user
     │   ├── AlreadyExists           a document has that name
+    │   ├── CheckedOut              somebody else is working on the document
     │   ├── HandlerLost             the server no longer knows the upload handler
     │   └── ChunkRefused            the chunk arrived damaged, says the server
     ├── ChecksumMismatch            what the server holds is not what was sent
@@ -180,13 +181,24 @@ class ServerError(AsyncUploadError):
         self.code = code
         self.text = text
 
+    @property
+    def unexpected(self) -> bool:
+        """Whether it reads like an exception inside the server, which tells nothing of how far it had come."""
+        return self.text.startswith("SystemError") or (self.code is not None and self.code >= 5000)
+
 
 class LoginRefused(ServerError):
     """User name or password were not accepted. Never tried again: accounts get locked that way."""
 
 
 class TicketRefused(ServerError):
-    """The ticket is unknown to the server, or has expired."""
+    """The ticket is unknown to the server, or has expired.
+
+    Attributes:
+        generation: Which of the client's tickets it was, counting from 0: one replaced meanwhile needs no login.
+    """
+
+    generation: int = 0
 
 
 class AccessDenied(ServerError):
@@ -199,6 +211,18 @@ class NotFound(ServerError):
 
 class AlreadyExists(ServerError):
     """A document of that name stands at the destination."""
+
+
+class CheckedOut(ServerError):
+    """Somebody else has the document checked out, so no version can be added to it.
+
+    Attributes:
+        by: The user's login name, as the server tells it.
+    """
+
+    def __init__(self, message: str, *, by: str = "") -> None:
+        super().__init__(message)
+        self.by = by
 
 
 class HandlerLost(ServerError):

@@ -4,9 +4,12 @@ Byte counts are totals of what the server has acknowledged, never deltas and nev
 progress bar fed from them neither runs ahead nor exceeds 100 %.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from .errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,13 @@ class ChunkRetried(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted(Event):
+    """The upload begins anew in another handler: its acknowledged bytes count from 0 again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Committing(Event):
     """All bytes are acknowledged and the checksum is right: the server is asked to make the document. May take
     minutes."""
@@ -84,6 +94,8 @@ Listener: TypeAlias = Callable[[Event], object]
 class Receipt:
     """Proof of one stored document."""
 
+    status: Literal["stored", "unchanged"]
+    """``unchanged``: an equal document stood there already, and nothing was sent."""
     path: str
     document_id: int | None
     """None only if the server confirmed without naming it."""
@@ -121,6 +133,8 @@ class Audience:
     """Tells a listener, and survives it."""
 
     def __init__(self, listener: Listener | None, log: Any) -> None:
+        if inspect.iscoroutinefunction(listener):
+            raise UsageError("on_event is called, not awaited: give a plain function")
         self._listener = listener
         self._log = log
 

@@ -1,6 +1,8 @@
 """What the user may choose. Frozen: a client's settings do not change under an upload."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from .errors import UsageError
 
@@ -39,11 +41,14 @@ class Timeouts:
     finalize: float = 1800.0
     """For storing the document: the server may scan, convert and index it, and allows itself 900 s by default."""
 
+    settle: float = 120.0
+    """For finding out whether a document was stored when the reply to the request was lost."""
+
     cleanup: float = 10.0
     """For deleting the handler after an error or a cancellation, all tries together."""
 
     def __post_init__(self) -> None:
-        for name in ("connect", "reply", "slowest_rate", "finalize", "cleanup"):
+        for name in ("connect", "reply", "slowest_rate", "finalize", "settle", "cleanup"):
             _require(getattr(self, name) > 0, f"Timeouts.{name} must be more than 0")
 
     def chunk(self, size: int) -> float:
@@ -62,6 +67,9 @@ class Retries:
     attempts: int = 8
     """How often one request is sent at most, at least 1."""
 
+    restarts: int = 3
+    """How often one upload begins anew in another handler at most, where its source can be read again."""
+
     first_wait: float = 0.2
     """Seconds before the second attempt; each further wait is twice the one before, less up to a half at random."""
 
@@ -73,8 +81,29 @@ class Retries:
 
     def __post_init__(self) -> None:
         _require(self.attempts >= 1, "Retries.attempts must be at least 1")
+        _require(self.restarts >= 0, "Retries.restarts must not be negative")
         for name in ("first_wait", "longest_wait", "longest_obeyed"):
             _require(getattr(self, name) >= 0, f"Retries.{name} must not be negative")
+
+
+class Loss(NamedTuple):
+    """A chunk whose reply was lost: it may stand on the server or not, and nobody can be asked."""
+
+    sent: int
+    """Bytes acknowledged before it."""
+    size: int | None
+    """Bytes in all; None if unknown."""
+    rereadable: bool
+    """Whether the upload could begin anew."""
+
+
+def prove_late_losses(loss: Loss) -> bool:
+    """Whether to send the chunk again and let the checksum of the whole judge, rather than begin anew.
+
+    If more than half of the file is sent, the rest costs less than all of it; and a source that cannot be read twice
+    leaves no choice. Being wrong is safe either way: nothing is stored whose checksum differs.
+    """
+    return not loss.rereadable or (loss.size is not None and loss.sent > loss.size / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +127,14 @@ class Settings:
 
     checksum_threads: int = 2
     """Threads that compute checksums, for all uploads of a client together, at least 1."""
+
+    encoding: Literal["auto", "multipart", "form"] = "auto"
+    """How chunks travel: ``multipart`` raw, ``form`` in base64; ``auto`` begins with the first and changes over once if
+    the server does not take it."""
+
+    prove: Callable[[Loss], bool] = prove_late_losses
+    """Asked when a chunk's reply is lost: True sends it again and lets the checksum of the whole judge, False begins
+    anew in another handler (which an upload whose source cannot be read again cannot: it then fails)."""
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)

@@ -9,6 +9,7 @@ import asyncupload
 from asyncupload import errors
 from asyncupload.errors import (
     AsyncUploadError,
+    CheckedOut,
     ChecksumMismatch,
     ChunkDamaged,
     ChunkRefused,
@@ -58,6 +59,7 @@ def make(kind: type[AsyncUploadError]) -> AsyncUploadError:
     special: dict[type[AsyncUploadError], Callable[[], AsyncUploadError]] = {
         ForeignReply: lambda: ForeignReply("what", status=200),
         Redirected: lambda: Redirected("what", status=302),
+        CheckedOut: lambda: CheckedOut("what", by="anna"),
         ChecksumMismatch: lambda: ChecksumMismatch("what", expected=1, found=2),
     }
     return special.get(kind, lambda: kind("what"))()
@@ -147,6 +149,31 @@ def test_a_refusal_keeps_the_servers_own_words() -> None:
 
     assert (error.operation, error.code, error.text) == ("FolderExists", 4041, "Folder not found.")
     assert error.outcome is Outcome.UNKNOWN
+
+
+def test_a_check_out_keeps_who_has_it() -> None:
+    """Fault 71: so that an application can say whom to ask, in its own words."""
+    error = CheckedOut("what", by="anna")
+
+    assert error.by == "anna"
+    assert isinstance(error, ServerError)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "unexpected"),
+    [
+        (None, "", False),
+        (4000, "The upload handler cannot be found.", False),
+        (4999, "x", False),
+        (5000, "x", True),
+        (5030, "", True),
+        (None, "SystemError: Object reference not set", True),
+        (4000, "SystemError: Object reference not set", True),
+        (4000, "No SystemError", False),
+    ],
+)
+def test_an_exception_inside_the_server_is_told_from_a_refusal(code: int | None, text: str, unexpected: bool) -> None:
+    assert ServerError("what", code=code, text=text).unexpected is unexpected
 
 
 def test_a_mismatch_keeps_both_numbers() -> None:

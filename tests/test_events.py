@@ -19,10 +19,12 @@ from asyncupload.events import (
     Event,
     HandlerOpened,
     Receipt,
+    Restarted,
     Stored,
 )
 
 RECEIPT = Receipt(
+    status="stored",
     path="/L/f",
     document_id=1,
     version_id=2,
@@ -40,6 +42,7 @@ FACTS: tuple[Event | Receipt | Downloaded, ...] = (
     HandlerOpened(path="/L/f", handler="h", chunk_size=1, size=None),
     ChunkSent(path="/L/f", number=1, sent=1, size=1),
     ChunkRetried(path="/L/f", number=1, attempt=1, wait=0.1, reason="r", sent=0, size=1),
+    Restarted(path="/L/f", reason="r"),
     Committing(path="/L/f", sent=1),
     Stored(path="/L/f", receipt=RECEIPT),
     ChunkReceived(path="/L/f", received=1, size=2),

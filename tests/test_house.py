@@ -14,13 +14,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # words
     ("errors", "events", "settings", "_checksum", "_secret", "_log", "_names"),
     # leaves
-    ("_shield", "_cutting", "sources", "_reply", "_wire"),
+    ("_shield", "_cutting", "sources", "_reply", "_wire", "_outcome"),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_remote",),
     # journeys
-    ("_upload", "_download"),
+    ("_place", "_settle", "_staging", "_upload", "_download"),
     # the front door
     ("client",),
     ("__init__",),
@@ -33,7 +33,7 @@ ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
-    "xml": {"_reply"},
+    "xml": {"_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),
     "zlib_ng": {"_checksum"},

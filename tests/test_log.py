@@ -121,7 +121,10 @@ async def test_the_standard_logger_gets_the_lines_with_the_callers_context(
         "source='bytes'",
         "request_id='r-17'",
         f"document_id={receipt.document_id}",
-        "sent=7",
+        "size=7",
+        "chunks=1",
+        "resent=0",
+        "restarted=0",
         f"crc32='{receipt.crc32:08X}'",
     ):
         assert fact in line

@@ -10,6 +10,7 @@ from between import between
 from conftest import FOLDER, PATIENT
 
 from asyncupload import _checksum
+from asyncupload._names import Destination
 from asyncupload._pipeline import SealedChunk
 from asyncupload._remote import Remote
 from asyncupload._secret import Secret
@@ -31,6 +32,7 @@ from asyncupload.errors import (
 pytestmark = pytest.mark.anyio
 
 DATA = b"123456789"
+TO = Destination(FOLDER, "file")
 
 
 def _chunk(data: bytes = DATA, *, last: bool = True) -> SealedChunk:
@@ -41,7 +43,14 @@ def _chunk(data: bytes = DATA, *, last: bool = True) -> SealedChunk:
 async def _remote(url: str, *, password: str = "demo") -> AsyncIterator[Remote]:
     transport = Transport(url, connect_timeout=5)
     try:
-        yield Remote(transport, user="demo", password=Secret(password), ticket=None, timeouts=PATIENT.timeouts)
+        yield Remote(
+            transport,
+            user="demo",
+            password=Secret(password),
+            ticket=None,
+            timeouts=PATIENT.timeouts,
+            chunk_size=500_000,
+        )
     finally:
         await transport.close()
 
@@ -57,11 +66,11 @@ async def test_the_journeys_calls_one_by_one(tmp_path: Path) -> None:
     async with _logged_in(tmp_path) as (server, remote):
         assert await remote.whoami() == "demo"
         await remote.folder_exists(FOLDER)
-        handler = await remote.create_handler(500_000)
+        handler = await remote.create_handler()
         assert handler.chunk_size == 500_000
         assert await remote.send_chunk(handler, _chunk(DATA, last=False)) is None
         assert await remote.send_chunk(handler, _chunk()) == _checksum.crc32(DATA * 2)
-        stored = await remote.finalize(handler, f"{FOLDER}/file", "")
+        stored = await remote.finalize(handler, TO, "", new=True)
         assert stored.document_id
         assert await remote.document_crc32(f"{FOLDER}/file") == _checksum.crc32(DATA * 2)
         assert (await remote.document_info(f"{FOLDER}/file")).size == 18
@@ -82,7 +91,7 @@ async def test_every_failure_is_one_request(tmp_path: Path) -> None:
 async def test_what_may_be_repeated_counts_as_not_applied(fault: str, tmp_path: Path) -> None:
     async with _logged_in(tmp_path, at({("CreateUploadHandler", 1): fault})) as (_, remote):
         with pytest.raises(AsyncUploadError) as caught:
-            await remote.create_handler(500_000)
+            await remote.create_handler()
     assert (caught.value.outcome, caught.value.transient) == (Outcome.NOT_APPLIED, True)
 
 
@@ -90,13 +99,13 @@ async def test_what_may_be_repeated_counts_as_not_applied(fault: str, tmp_path: 
 async def test_a_chunk_whose_reply_is_lost_counts_as_unknown(fault: str, tmp_path: Path) -> None:
     async with _logged_in(tmp_path, at({("UploadFileChunk", 1): fault})) as (_, remote):
         with pytest.raises(AsyncUploadError) as caught:
-            await remote.send_chunk(await remote.create_handler(500_000), _chunk())
+            await remote.send_chunk(await remote.create_handler(), _chunk())
     assert caught.value.outcome is Outcome.UNKNOWN
 
 
 async def test_a_chunk_with_a_wrong_checksum_is_refused_and_may_go_again(tmp_path: Path) -> None:
     async with _logged_in(tmp_path) as (_, remote):
-        handler = await remote.create_handler(500_000)
+        handler = await remote.create_handler()
         with pytest.raises(ChunkRefused) as caught:
             await remote.send_chunk(handler, SealedChunk(1, DATA, 1, last=True))
         assert (caught.value.outcome, caught.value.transient) == (Outcome.NOT_APPLIED, True)
@@ -110,19 +119,19 @@ async def test_a_chunk_with_a_wrong_checksum_is_refused_and_may_go_again(tmp_pat
 async def test_a_handler_knows_whether_a_document_may_be_in_the_making(
     fault: str | None, consumed: bool, tmp_path: Path
 ) -> None:
-    script = at({("UploadDocumentWithHandler", 1): fault}) if fault else None
+    script = at({("UploadNewDocumentWidthHandler", 1): fault}) if fault else None
     async with _logged_in(tmp_path, script) as (_, remote):
-        handler = await remote.create_handler(500_000)
+        handler = await remote.create_handler()
         await remote.send_chunk(handler, _chunk())
         assert not handler.consumed
-        await asyncio.gather(remote.finalize(handler, f"{FOLDER}/file", ""), return_exceptions=True)
+        await asyncio.gather(remote.finalize(handler, TO, "", new=True), return_exceptions=True)
         assert handler.consumed is consumed
 
 
 async def test_a_handler_unknown_to_the_server_is_told_as_lost(tmp_path: Path) -> None:
     """Fault 66."""
     async with _logged_in(tmp_path) as (_, remote):
-        handler = await remote.create_handler(500_000)
+        handler = await remote.create_handler()
         await remote.delete_handler(handler)
         with pytest.raises(HandlerLost):
             await remote.send_chunk(handler, _chunk())
@@ -186,9 +195,9 @@ async def test_large_answers_are_parsed_too(tmp_path: Path) -> None:
     """They take another path, through a thread."""
     data = bytes(range(256)) * 1200
     async with _logged_in(tmp_path) as (_, remote):
-        handler = await remote.create_handler(500_000)
+        handler = await remote.create_handler()
         await remote.send_chunk(handler, _chunk(data))
-        await remote.finalize(handler, f"{FOLDER}/file", "a comment")
+        await remote.finalize(handler, TO, "a comment", new=True)
         info = await remote.open_download(f"{FOLDER}/file", 500_000)
         assert (await remote.read_chunk(info.handler, 5, 300_000)).data == data[5:300_005]
         await remote.close_download(info.handler)

@@ -16,7 +16,6 @@ from asyncupload import (
     HandlerLost,
     LoginRefused,
     NotFound,
-    Outcome,
     Redirected,
     ServerError,
     TicketRefused,
@@ -146,7 +145,6 @@ def test_try_again_is_obeyed_whatever_success_says(success: str, word: str) -> N
 
     assert type(error) is ChunkRefused
     assert error.transient
-    assert error.outcome is Outcome.NOT_APPLIED
     assert (error.operation, error.text) == ("UploadFileChunk", "CRC")
 
 
@@ -156,50 +154,47 @@ def test_no_try_again_is_no_success() -> None:
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-REFUSALS: list[tuple[str, str, type[ServerError], Outcome]] = [
+REFUSALS: list[tuple[str, str, type[ServerError]]] = [
     # operation, attributes, what it means
-    ("FolderExists", 'success="false" errorCode="4010" error="Ticket"', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" errorcode="4010"', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="False" ERRORCODE=" 4010 "', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" error="[901] Session expired"', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" error="[901]Session expired"', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" error="[900] Authentication failed"', TicketRefused, Outcome.NOT_APPLIED),
-    ("GetDownloadInfo", 'success="false" errorCode="4000" error="[901] x"', TicketRefused, Outcome.NOT_APPLIED),
-    ("UploadFileChunk", 'success="false" errorCode="4000" error="[901] x"', TicketRefused, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" errorCode="4030"', AccessDenied, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" error="[921] Insufficient rights"', AccessDenied, Outcome.NOT_APPLIED),
-    ("DocumentExists", 'success="false" errorCode="4041"', NotFound, Outcome.NOT_APPLIED),
-    ("DocumentExists", 'success="false" error="[2285]Document not found"', NotFound, Outcome.NOT_APPLIED),
-    ("UploadDocumentWithHandler", 'success="false" errorCode="4090"', AlreadyExists, Outcome.NOT_APPLIED),
-    ("UploadFileChunk", 'success="false" errorCode="4000"', HandlerLost, Outcome.NOT_APPLIED),
+    ("FolderExists", 'success="false" errorCode="4010" error="Ticket"', TicketRefused),
+    ("FolderExists", 'success="false" errorcode="4010"', TicketRefused),
+    ("FolderExists", 'success="False" ERRORCODE=" 4010 "', TicketRefused),
+    ("FolderExists", 'success="false" error="[901] Session expired"', TicketRefused),
+    ("FolderExists", 'success="false" error="[901]Session expired"', TicketRefused),
+    ("FolderExists", 'success="false" error="[900] Authentication failed"', TicketRefused),
+    ("GetDownloadInfo", 'success="false" errorCode="4000" error="[901] x"', TicketRefused),
+    ("UploadFileChunk", 'success="false" errorCode="4000" error="[901] x"', TicketRefused),
+    ("FolderExists", 'success="false" errorCode="4030"', AccessDenied),
+    ("FolderExists", 'success="false" error="[921] Insufficient rights"', AccessDenied),
+    ("DocumentExists", 'success="false" errorCode="4041"', NotFound),
+    ("DocumentExists", 'success="false" error="[2285]Document not found"', NotFound),
+    ("UploadDocumentWithHandler", 'success="false" errorCode="4090"', AlreadyExists),
+    ("UploadFileChunk", 'success="false" errorCode="4000"', HandlerLost),
     # Not every 4000 speaks of the handler.
-    ("UploadDocumentWithHandler", 'success="false" errorCode="4000"', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" errorCode="4170"', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false" error="odd"', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="false"', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success="no"', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'success=""', ServerError, Outcome.NOT_APPLIED),
+    ("UploadDocumentWithHandler", 'success="false" errorCode="4000"', ServerError),
+    ("FolderExists", 'success="false" errorCode="4170"', ServerError),
+    ("FolderExists", 'success="false" error="odd"', ServerError),
+    ("FolderExists", 'success="false"', ServerError),
+    ("FolderExists", 'success="no"', ServerError),
+    ("FolderExists", 'success=""', ServerError),
     # Some refusals lack `success` altogether.
-    ("FolderExists", 'error="Folder not found."', ServerError, Outcome.NOT_APPLIED),
-    ("FolderExists", 'errorCode="4041" error="Folder not found."', NotFound, Outcome.NOT_APPLIED),
-    # An exception inside the server tells nothing of how far it had come.
-    ("UploadFileChunk", 'success="false" errorCode="5030"', ServerError, Outcome.UNKNOWN),
-    ("UploadFileChunk", 'success="false" error="SystemError: Object reference"', ServerError, Outcome.UNKNOWN),
-    ("AuthenticateUser", 'success="false" error="[900] Authentication failed"', LoginRefused, Outcome.NOT_APPLIED),
-    ("AuthenticateUser", 'success="false" error="[902] not allowed"', LoginRefused, Outcome.NOT_APPLIED),
-    ("AuthenticateUser", 'success="false" errorCode="4010"', LoginRefused, Outcome.NOT_APPLIED),
-    ("AuthenticateUser", 'success="false" errorCode="4030"', LoginRefused, Outcome.NOT_APPLIED),
+    ("FolderExists", 'error="Folder not found."', ServerError),
+    ("FolderExists", 'errorCode="4041" error="Folder not found."', NotFound),
+    # An exception inside the server.
+    ("UploadFileChunk", 'success="false" errorCode="5030"', ServerError),
+    ("UploadFileChunk", 'success="false" error="SystemError: Object reference"', ServerError),
+    ("AuthenticateUser", 'success="false" error="[900] Authentication failed"', LoginRefused),
+    ("AuthenticateUser", 'success="false" error="[902] not allowed"', LoginRefused),
+    ("AuthenticateUser", 'success="false" errorCode="4010"', LoginRefused),
+    ("AuthenticateUser", 'success="false" errorCode="4030"', LoginRefused),
 ]
 
 
-@pytest.mark.parametrize(
-    ("operation", "attributes", "kind", "outcome"), REFUSALS, ids=[f"{r[0]} {r[1]}" for r in REFUSALS]
-)
-def test_refusals(operation: str, attributes: str, kind: type[ServerError], outcome: Outcome) -> None:
+@pytest.mark.parametrize(("operation", "attributes", "kind"), REFUSALS, ids=[f"{r[0]} {r[1]}" for r in REFUSALS])
+def test_refusals(operation: str, attributes: str, kind: type[ServerError]) -> None:
     error = refused(f"<response {attributes}/>", operation)
 
     assert type(error) is kind
-    assert error.outcome is outcome
     assert not error.transient
     assert error.operation == operation
     assert str(error).startswith(f"{operation}: ")
@@ -263,12 +258,12 @@ FOREIGN: dict[str, str | bytes] = {
 
 @pytest.mark.parametrize("form", FOREIGN)
 def test_a_page_with_status_200_that_is_not_the_protocols_is_foreign(form: str) -> None:
+    """Fault 43: a maintenance page goes away again."""
     error = foreign(FOREIGN[form])
 
     assert type(error) is ForeignReply
     assert error.status == 200
-    assert error.outcome is Outcome.UNKNOWN
-    assert not error.transient
+    assert error.transient
     assert "is this the address of an infoRouter server?" in str(error)
     assert "passwd" not in error.excerpt or form == "an external entity"
     assert "root:" not in error.excerpt
@@ -305,33 +300,31 @@ def test_an_excerpt_is_two_kibibytes_of_text_at_most(letter: str) -> None:
 
 # ── statuses ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-NOT_APPLIED, UNKNOWN = Outcome.NOT_APPLIED, Outcome.UNKNOWN
-
-STATUSES: dict[int, tuple[Outcome, bool]] = {
-    # status: what became of the request, and whether it may succeed when it is sent again
-    201: (UNKNOWN, False),
-    204: (UNKNOWN, False),
-    206: (UNKNOWN, False),
-    400: (NOT_APPLIED, False),
-    401: (NOT_APPLIED, False),
-    403: (NOT_APPLIED, False),
-    404: (NOT_APPLIED, False),
-    405: (NOT_APPLIED, False),
-    407: (NOT_APPLIED, False),
-    408: (NOT_APPLIED, True),
-    411: (NOT_APPLIED, False),
-    413: (NOT_APPLIED, False),
-    414: (NOT_APPLIED, False),
-    415: (NOT_APPLIED, False),
-    425: (NOT_APPLIED, True),
-    429: (NOT_APPLIED, True),
-    431: (NOT_APPLIED, False),
-    500: (UNKNOWN, True),
-    501: (UNKNOWN, False),
-    502: (UNKNOWN, True),
-    503: (NOT_APPLIED, True),
-    504: (UNKNOWN, True),
-    599: (UNKNOWN, False),
+STATUSES: dict[int, bool] = {
+    # status: whether the request may succeed when it is sent again
+    201: False,
+    204: False,
+    206: False,
+    400: False,
+    401: False,
+    403: False,
+    404: False,
+    405: False,
+    407: False,
+    408: True,
+    411: False,
+    413: False,
+    414: False,
+    415: False,
+    425: True,
+    429: True,
+    431: False,
+    500: True,
+    501: False,
+    502: True,
+    503: True,
+    504: True,
+    599: False,
 }
 
 
@@ -341,7 +334,7 @@ def test_what_a_status_means(status: int) -> None:
     error = foreign('<root success="true"/>', status)
 
     assert type(error) is ForeignReply
-    assert (error.outcome, error.transient) == STATUSES[status]
+    assert error.transient is STATUSES[status]
     assert error.status == status
     assert f"HTTP {status}" in str(error)
 
@@ -371,7 +364,7 @@ def test_a_redirect_names_where_it_leads(status: int) -> None:
     error = caught.value
     assert "https://elsewhere/login" in str(error)
     assert "redirects are not followed" in str(error)
-    assert (error.status, error.outcome, error.transient) == (status, Outcome.NOT_APPLIED, False)
+    assert (error.status, error.transient) == (status, False)
     assert error.excerpt == "<p>moved</p>"
 
 
@@ -478,5 +471,4 @@ def test_any_bytes_are_a_reply_or_an_error_of_ours(body: bytes, status: int, ope
         assert not reply.flag("tryagain")
         assert status == 200
         return
-    assert refusal.outcome is not Outcome.APPLIED
     assert len(getattr(refusal, "excerpt", "")) <= 2048

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ async def test_a_request_that_may_be_repeated_is(operation: str, fault: str, tmp
         assert [call.operation for call in server.calls].count(operation) == 2
 
 
-@pytest.mark.parametrize("operation", ["UploadFileChunk", "UploadDocumentWithHandler"])
+@pytest.mark.parametrize("operation", ["UploadFileChunk", "UploadNewDocumentWidthHandler"])
 async def test_a_request_turned_away_goes_again(operation: str, tmp_path: Path) -> None:
     """Fault 46: 503 comes before anything is done."""
     async with _against(tmp_path, at({(operation, 1): "refuse-503"})) as (server, client):
@@ -195,37 +196,61 @@ async def test_a_request_turned_away_goes_again(operation: str, tmp_path: Path) 
         assert await server.open_handlers() == []
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        ("refuse-500", ForeignReply),
-        ("drop-before", ConnectionLost),
-        ("drop-after", ConnectionLost),
-        ("html", ForeignReply),
-    ],
-)
-async def test_a_chunk_that_may_have_been_appended_is_never_blindly_sent_again(
-    fault: str, error: type[AsyncUploadError], tmp_path: Path
-) -> None:
-    """Faults 40, 41, 43, 44: sent again it could stand there twice. Nothing is stored, and nothing left."""
-    async with _against(tmp_path, at({("UploadFileChunk", 2): fault})) as (server, client):
-        with pytest.raises(error):
+@pytest.mark.parametrize("fault", ["refuse-500", "drop-before", "drop-after", "html"])
+@pytest.mark.parametrize("chunk", [1, 2, 5, 6])
+async def test_a_chunk_whose_reply_is_lost_ends_stored_once(fault: str, chunk: int, tmp_path: Path) -> None:
+    """Faults 40, 41, 43, 44: early it begins anew, late it proves by the whole's checksum. Never a blind repeat."""
+    data = os.urandom(6 * CHUNK)
+    async with _against(tmp_path, at({("UploadFileChunk", chunk): fault})) as (server, client):
+        receipt = await client.upload(data, to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert [len(document.versions) for document in await server.documents()] == [1]
+        assert await server.open_handlers() == []
+        if chunk <= 3:
+            assert (receipt.restarted, receipt.resent) == (1, 0)
+        else:
+            assert receipt.resent == 1
+            assert receipt.restarted == (1 if fault == "drop-after" else 0), "the doubled chunk must be found"
+
+
+async def test_an_upload_that_may_not_begin_anew_fails_with_nothing_stored(tmp_path: Path) -> None:
+    settings = replace(PATIENT, retries=replace(PATIENT.retries, restarts=0))
+    async with _against(tmp_path, at({("UploadFileChunk", 1): "drop-before"}), settings) as (server, client):
+        with pytest.raises(ConnectionLost):
             await client.upload(os.urandom(3 * CHUNK), to=TO)
-        assert [call.operation for call in server.calls].count("UploadFileChunk") == 2
         assert await server.documents() == []
         assert await server.open_handlers() == []
 
 
-@pytest.mark.parametrize(("fault", "stored"), [("drop-after", 1), ("drop-before", 0), ("refuse-500", 0)])
-async def test_a_lost_reply_to_the_request_to_store_is_told_as_unknown(fault: str, stored: int, tmp_path: Path) -> None:
-    """Fault 42: the document may be there. It is not sent twice, and its handler is not deleted under the server."""
-    async with _against(tmp_path, at({("UploadDocumentWithHandler", 1): fault})) as (server, client):
+@pytest.mark.parametrize("fault", ["drop-after", "drop-before", "refuse-500", "html"])
+@pytest.mark.parametrize("operation", ["UploadNewDocumentWidthHandler", "UploadDocumentWithHandler1"])
+async def test_a_lost_reply_to_the_request_to_store_is_settled(fault: str, operation: str, tmp_path: Path) -> None:
+    """Fault 42: the document may be there. It is looked for, the request repeated, and nothing sent twice."""
+    async with _against(tmp_path, at({(operation, 1): fault})) as (server, client):
+        versions = 1
+        if operation == "UploadDocumentWithHandler1":
+            await client.upload(b"before", to=TO)
+            versions = 2
+        receipt = await client.upload(b"data", to=TO)
+        (document,) = await server.documents()
+        assert len(document.versions) == versions
+        assert receipt.version_id == document.versions[-1].number
+        assert (await server.content(TO)).read_bytes() == b"data"
+        assert "DeleteUploadHandler" not in [call.operation for call in server.calls]
+
+
+async def test_what_cannot_be_settled_is_told_as_unknown(tmp_path: Path) -> None:
+    """The request is lost, and then nobody answers any more."""
+
+    def script(call: Call) -> str | None:
+        lost = {"UploadNewDocumentWidthHandler": "drop-after", "GetDocumentVersions": "drop-before"}
+        return lost.get(call.operation)
+
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.3))
+    async with _against(tmp_path, script, settings) as (server, client):
         with pytest.raises(OutcomeUnknown, match="look whether"):
             await client.upload(b"data", to=TO)
-        operations = [call.operation for call in server.calls]
-        assert operations.count("UploadDocumentWithHandler") == 1
-        assert "DeleteUploadHandler" not in operations
-        assert len(await server.documents()) == stored
+        assert "DeleteUploadHandler" not in [call.operation for call in server.calls]
 
 
 async def test_a_handler_that_cannot_be_deleted_does_not_hide_the_first_error(
@@ -237,7 +262,7 @@ async def test_a_handler_that_cannot_be_deleted_does_not_hide_the_first_error(
     async with _against(tmp_path, script) as (server, client):
         with pytest.raises(ConnectionLost, match="UploadFileChunk"):
             await client.upload(b"data", to=TO)
-        assert len(await server.open_handlers()) == 1
+        assert len(await server.open_handlers()) == PATIENT.retries.restarts + 1
     assert "handler_left" in caplog.text
 
 
@@ -258,7 +283,7 @@ async def test_what_cannot_work_is_refused_before_a_handler_is_made(
     await client.upload(b"before", to=f"{FOLDER}/there.bin")
     emulator.calls.clear()
     with pytest.raises(error, match=words):
-        await client.upload(source, to=to)
+        await client.upload(source, to=to, if_exists="fail")
     assert "CreateUploadHandler" not in [call.operation for call in emulator.calls]
 
 
@@ -357,11 +382,11 @@ async def test_each_upload_ends_in_one_line_of_the_log(client: Client, caplog: p
     caplog.set_level(logging.INFO, "asyncupload")
     await client.upload(b"data", to=TO)
     with pytest.raises(AlreadyExists):
-        await client.upload(b"data", to=TO)
+        await client.upload(b"data", to=TO, if_exists="fail")
     first, second = (record.getMessage() for record in caplog.records if "upload_ended" in record.getMessage())
     assert "status='stored'" in first
     assert f"destination='{TO}'" in first
-    assert "handler='" in first
+    assert re.search(r"handler='[0-9a-f-]{36}'", first)
     assert "status='failed'" in second
     assert "AlreadyExists" in second
 
@@ -384,7 +409,7 @@ async def test_no_secret_shows_in_urls_logs_or_reprs(
     ):
         await client.upload(b"data", to=TO)
         with pytest.raises(AlreadyExists):
-            await client.upload(b"data", to=TO)
+            await client.upload(b"data", to=TO, if_exists="fail")
         shown = f"{proxy.urls} {caplog.text} {client!r}"
     assert tickets
     for secret in ("hush-hush", *tickets):
@@ -550,9 +575,9 @@ async def test_cancelled_while_the_server_stores_leaves_the_handler_to_it(
     cancel: Callable[..., Any], tmp_path: Path
 ) -> None:
     """The request may have left: to delete the handler now could race with the document's making."""
-    async with _against(tmp_path, at({("UploadDocumentWithHandler", 1): "stall"}), QUICK) as (server, client):
+    async with _against(tmp_path, at({("UploadNewDocumentWidthHandler", 1): "stall"}), QUICK) as (server, client):
         before = Leftovers()
-        await cancel(lambda: client.upload(b"data", to=TO), _called(server, "UploadDocumentWithHandler"))
+        await cancel(lambda: client.upload(b"data", to=TO), _called(server, "UploadNewDocumentWidthHandler"))
         assert not _called(server, "DeleteUploadHandler")()
         _nothing_alive_since(before)
 

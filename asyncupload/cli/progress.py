@@ -17,6 +17,7 @@ from asyncupload.events import (
     Event,
     HandlerOpened,
     Listener,
+    Restarted,
     Stored,
 )
 
@@ -66,6 +67,8 @@ class _Bar:
                 self._bar.update(self._task, completed=done, total=size, description=self._title)
             case ChunkRetried(number=number, wait=wait):
                 self._bar.update(self._task, description=f"{self._title} (chunk {number} again in {wait:.1f} s)")
+            case Restarted():
+                self._bar.update(self._task, completed=0, description=f"{self._title} (from the beginning)")
             case Committing(sent=sent):
                 self._bar.update(self._task, total=sent, completed=sent, description=f"{self._title} (storing)")
             case Stored():
@@ -86,6 +89,8 @@ class _Lines:
                     self._say(self._state(done, size))
             case ChunkRetried(number=number, wait=wait, reason=reason):
                 self._say(f"chunk {number} goes again in {wait:.1f} s: {reason}")
+            case Restarted(reason=reason):
+                self._say(f"from the beginning, in another handler: {reason}")
             case Committing(sent=sent):
                 self._say(f"{self._state(sent, sent)}; the server is storing it")
 

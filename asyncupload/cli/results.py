@@ -51,11 +51,11 @@ def exit_code(error: AsyncUploadError) -> int:
 
 
 def stored(receipt: Receipt, voice: Voice) -> int:
-    """Say that a document is stored."""
+    """Say that a document is stored, or was so before."""
     _say(
         voice,
         {
-            "status": "stored",
+            "status": receipt.status,
             "path": receipt.path,
             "document_id": receipt.document_id,
             "version_id": receipt.version_id,
@@ -66,8 +66,8 @@ def stored(receipt: Receipt, voice: Voice) -> int:
             "restarted": receipt.restarted,
             "seconds": round(receipt.seconds, 3),
         },
-        f"stored {receipt.path}: {amount(receipt.size)} in {receipt.seconds:.1f} s, CRC-32 {receipt.crc32:08X}, "
-        f"document {receipt.document_id}, version {receipt.version_id}",
+        f"{receipt.status} {receipt.path}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
+        f"CRC-32 {receipt.crc32:08X}, document {receipt.document_id}, version {receipt.version_id}",
     )
     return 0
 

@@ -5,11 +5,13 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from asyncupload._place import IfExists
 from asyncupload.errors import AsyncUploadError, SourceUnreadable
-from asyncupload.events import Committing, Event, Receipt
+from asyncupload.events import Committing, Event, Receipt, Restarted
 from asyncupload.settings import Settings
 from asyncupload.sources import FileSource, PathSource, Source
 
@@ -26,28 +28,53 @@ STANDARD_INPUT = "-"
 @click.argument("destination")
 @connection_options
 @chunk_size_option
+@option(
+    "--encoding",
+    type=click.Choice(["auto", "multipart", "form"]),
+    default="auto",
+    show_default=True,
+    help="How chunks travel: raw, or in base64; auto finds out.",
+)
+@option(
+    "--if-exists",
+    type=click.Choice(["version", "fail", "skip"]),
+    default="version",
+    show_default=True,
+    help="With a document that is there: add a version, fail, or skip it if it is equal.",
+)
 @option("--version-comment", default="", metavar="TEXT", help="Kept by the server with the version.")
 @voice_options
 def upload(
-    source: str, destination: str, connection: Connection, chunk_size: int, version_comment: str, voice: Voice
+    source: str,
+    destination: str,
+    connection: Connection,
+    chunk_size: int,
+    encoding: Literal["auto", "multipart", "form"],
+    if_exists: IfExists,
+    version_comment: str,
+    voice: Voice,
 ) -> int:
     """Bring one file (or - for standard input) to DESTINATION, as /Library/Folder/Name.ext."""
     committing = False
 
     def upload_shown() -> Receipt:
         # Made before the loop and before the bar: it may ask for the password.
-        client = connection.client(Settings(chunk_size=chunk_size))
+        client = connection.client(Settings(chunk_size=chunk_size, encoding=encoding))
         with shown(voice, _title(source)) as show:
 
             def listen(event: Event) -> None:
                 nonlocal committing
-                committing = committing or isinstance(event, Committing)
+                committing = isinstance(event, Committing) or (committing and not isinstance(event, Restarted))
                 show(event)
 
             async def work() -> Receipt:
                 async with client:
                     return await client.upload(
-                        await _opened(source), to=destination, version_comment=version_comment, on_event=listen
+                        await _opened(source),
+                        to=destination,
+                        if_exists=if_exists,
+                        version_comment=version_comment,
+                        on_event=listen,
                     )
 
             return run(work)

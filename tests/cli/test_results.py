@@ -19,6 +19,7 @@ CODES = {
     "AlreadyExists": 1,
     "AsyncUploadError": 1,
     "ChecksumMismatch": 6,
+    "CheckedOut": 1,
     "ChunkDamaged": 5,
     "ChunkRefused": 1,
     "ConnectFailed": 5,

@@ -258,10 +258,15 @@ def test_a_missing_folder_fails_before_anything_is_sent(server: Server, file: Pa
     assert server.calls("CreateUploadHandler") == 0
 
 
-def test_a_document_that_is_there_is_not_overwritten(server: Server, file: Path) -> None:
+def test_a_document_that_is_there_gets_a_version_or_not_as_one_chooses(server: Server, file: Path) -> None:
     assert run("upload", file, THERE, "--quiet", env=server.login).code == 0
-    refused(run("upload", file, THERE, env=server.login), 1, f"{THERE} exists already")
+    refused(run("upload", file, THERE, "--if-exists", "fail", env=server.login), 1, f"{THERE} exists already")
+    skipped = run("upload", file, THERE, "--if-exists", "skip", "--json", env=server.login)
+    assert (skipped.code, skipped.said["status"]) == (0, "unchanged")
     assert server.calls("CreateUploadHandler") == 1
+    again = run("upload", file, THERE, "--json", env=server.login)
+    assert (again.code, again.said["status"]) == (0, "stored")
+    assert again.said["version_id"] > skipped.said["version_id"]
 
 
 @pytest.mark.parametrize("destination", ["/Library/", "name.bin", "", "/Library/a:b"])
@@ -300,7 +305,8 @@ def test_rights_that_a_gateway_refuses_are_rights(file: Path) -> None:
 
 
 def test_a_lost_reply_to_the_request_to_store_is_an_unknown_outcome(server: Server, file: Path) -> None:
-    server.faults["UploadDocumentWithHandler", 1] = "drop-after"
+    server.faults["UploadNewDocumentWidthHandler", 1] = "drop-after"
+    server.faults["DocumentExists", 2] = "refuse-403"
     refused(run("upload", file, THERE, "--quiet", env=server.login), 7, "look whether the document is there")
     assert server.documents() == [THERE]
 
@@ -369,9 +375,9 @@ def test_a_second_ctrl_c_does_not_wait_for_the_cleaning_up(server: Server, file:
 
 
 def test_an_interruption_while_storing_does_not_promise_that_nothing_was_stored(server: Server, file: Path) -> None:
-    server.faults["UploadDocumentWithHandler", 1] = "stall"
+    server.faults["UploadNewDocumentWidthHandler", 1] = "stall"
     process = start("upload", file, THERE, env=server.login)
-    server.wait_for("UploadDocumentWithHandler")
+    server.wait_for("UploadNewDocumentWidthHandler")
     process.send_signal(signal.SIGINT)
     ended = end(process)
     refused(ended, 130, "look whether it is there")

@@ -1,0 +1,42 @@
+"""What became of a request that failed: one pure function, from the error, how much of the body left, and the
+operation."""
+
+from ._wire import LostReply
+from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redirected, ServerError
+
+REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
+"""Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
+
+
+def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostReply) -> Outcome:
+    """Whether the server can have acted on a request that ended in ``error``.
+
+    ==============================================  ===========  ===================================
+    how it ended                                    body left    outcome
+    ==============================================  ===========  ===================================
+    anything                                        not whole    not applied: the declared length is not met
+    no connection, redirect, a status of a refusal  whole        not applied
+    a readable refusal                              whole        not applied, but for exceptions inside the server
+    lost, late, truncated, foreign; 500, 502, 504   whole        unknown; as good as not applied where a repeat does no
+    harm ==============================================  ===========  ===================================
+
+    Args:
+        error: How the request ended. A readable success is no error: it is applied.
+        body_left: Whether the body's last byte was handed to the connection.
+        lost_reply: What the operation says about a reply that is lost.
+    """
+    if not body_left or _refused(error) or lost_reply is LostReply.REPEAT:
+        return Outcome.NOT_APPLIED
+    return Outcome.UNKNOWN
+
+
+def _refused(error: AsyncUploadError) -> bool:
+    match error:
+        case ConnectFailed() | Redirected():
+            return True
+        case ForeignReply(status=status):
+            return status in REFUSED_STATUSES
+        case ServerError():
+            return not error.unexpected
+        case _:
+            return False

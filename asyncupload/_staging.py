@@ -1,0 +1,264 @@
+"""All of a file through one upload handler: chunk after chunk, until the server holds what was read, or the handler is
+gone."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import anyio
+
+from . import _checksum
+from ._checksum import Part
+from ._pipeline import SealedChunk, sealed_chunks
+from ._remote import Handler, Remote
+from ._retry import Pause, persist
+from ._shield import undisturbed
+from .errors import (
+    AsyncUploadError,
+    ChecksumMismatch,
+    ConnectionLost,
+    ForeignReply,
+    HandlerLost,
+    Outcome,
+    SourceChanged,
+)
+from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
+from .settings import SMALLEST_CHUNK, Loss, Settings
+from .sources import Content
+
+
+class StartOver(Exception):
+    """This handler cannot lead to a document any more, but another can.
+
+    Attributes:
+        error: Why; raised if there is no other attempt left.
+        free: Whether it counts as none, since something was learned that will not be met again.
+    """
+
+    def __init__(self, error: AsyncUploadError, *, free: bool = False) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.free = free
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """A client's threads: for blocking reads, and for checksums."""
+
+    reading: Executor
+    checksums: anyio.CapacityLimiter
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the server has acknowledged of one pass."""
+
+    sent: int = 0
+    crc32: int = _checksum.EMPTY
+    parts: list[Part] = field(default_factory=list)
+    """Kept (some bytes per chunk) to say which chunk was doubled or lost, should the whole not be right."""
+    doubtful: set[int] = field(default_factory=set)
+    """Numbers of chunks that went again after their reply was lost."""
+    staged_crc32: int | None = None
+    complete: bool = False
+    """Whether the last chunk is among them."""
+
+    def add(self, chunk: SealedChunk, answer: int | None) -> None:
+        """A chunk was acknowledged; ``answer`` is what the server said of the whole, if anything."""
+        self.sent += len(chunk.data)
+        self.parts.append(Part(chunk.crc32, len(chunk.data)))
+        self.crc32 = _checksum.combine(self.crc32, chunk.crc32, len(chunk.data))
+        if chunk.last:
+            self.staged_crc32, self.complete = answer, True
+
+    def require_proof(self, path: str) -> None:
+        """Compare what the server staged with what was read.
+
+        Raises:
+            StartOver: It is something else, or nobody can say. Another handler may do better.
+        """
+        if not self.complete:  # cannot happen while the pipeline keeps its word, and would store half a file
+            raise SourceChanged(f"{path}: the source ended without a last chunk; nothing was stored")
+        if self.staged_crc32 is None and self.doubtful:
+            raise StartOver(
+                AsyncUploadError(
+                    f"{path}: the reply to chunk {min(self.doubtful)} was lost, and the server gives no checksum "
+                    "that could tell whether it stands there twice; nothing was stored"
+                )
+            )
+        if self.staged_crc32 is not None and self.staged_crc32 != self.crc32:
+            why = _checksum.explain(self.parts, self.staged_crc32, self.doubtful)
+            raise StartOver(
+                ChecksumMismatch(
+                    f"{path}: the server staged other bytes than were sent (its CRC-32 is {self.staged_crc32:08X}, "
+                    f"ours {self.crc32:08X}{'; ' + why if why else ''}); nothing was stored",
+                    expected=self.crc32,
+                    found=self.staged_crc32,
+                )
+            )
+
+
+class Staging:
+    """Brings one source to one server, as often as it takes.
+
+    Args:
+        remote: The server.
+        settings: The user's.
+        threads: The client's.
+        pause: The client's.
+        audience: Told what happens.
+        log: A logger bound to this upload.
+        path: Where the document will be: for messages.
+        rereadable: Whether the source could begin anew.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        settings: Settings,
+        threads: Threads,
+        pause: Pause,
+        audience: Audience,
+        log: Any,
+        *,
+        path: str,
+        rereadable: bool,
+    ) -> None:
+        self._remote = remote
+        self._settings = settings
+        self._threads = threads
+        self._pause = pause
+        self._audience = audience
+        self._log = log
+        self._path = path
+        self._rereadable = rereadable
+        self.tally = Tally()
+        """Of the last pass."""
+        self.resent = 0
+        """How many times a chunk went again, in all passes."""
+        self.last_handler = ""
+        """The server's name of the handler of the last pass; empty before the first."""
+
+    @asynccontextmanager
+    async def handler(self, size: int | None) -> AsyncIterator[Handler]:
+        """A handler that is deleted on every way out but that on which a document was, or may have been, made of it."""
+        handler: Handler | None = None
+        grace = self._settings.timeouts.cleanup
+
+        async def create() -> None:
+            nonlocal handler
+            handler = await self._remote.create_handler()
+
+        try:
+            # Undisturbed: cancelled in mid-request, nobody would know the name of what the server has made.
+            await persist(
+                lambda: self._remote.with_ticket(lambda: undisturbed(create(), grace=grace)),
+                self._settings.retries,
+                pause=self._pause,
+            )
+            opened = cast(Handler, handler)
+            self._log, self.last_handler = self._log.bind(handler=opened.id), opened.id
+            self._log.debug("handler_opened", chunk_size=opened.chunk_size, size=size)
+            self._audience.tell(
+                HandlerOpened(path=self._path, handler=opened.id, chunk_size=opened.chunk_size, size=size)
+            )
+            yield opened
+        except BaseException:
+            if handler is not None and not handler.consumed:
+                await undisturbed(self._discard(handler), grace=grace)
+            raise
+
+    async def _discard(self, handler: Handler) -> None:
+        """Delete a handler, or say in the log that it is left. Never raises: the reason for coming here must go on."""
+
+        async def delete() -> None:
+            await self._remote.delete_handler(handler)
+
+        try:
+            with anyio.fail_after(self._settings.timeouts.cleanup):
+                # Without the pause that the server may have asked for: it could outlast the time for cleaning up.
+                await persist(lambda: self._remote.insisting(delete), self._settings.retries)
+        except (AsyncUploadError, TimeoutError) as error:
+            reason = str(error) or "no time left to delete it"
+            self._log.warning("handler_left", reason=reason)
+        else:
+            self._log.debug("handler_deleted")
+
+    async def send_all(self, handler: Handler, content: Content) -> Tally:
+        """The ordered sender. The offset moves only after the server has acknowledged a chunk."""
+        tally = self.tally = Tally()
+        async with sealed_chunks(
+            content.chunks(handler.chunk_size), depth=self._settings.depth, threads=self._threads.checksums
+        ) as line:
+            async for chunk in line:
+                tally.add(chunk, await self._send(handler, chunk, content.size, tally))
+                self._audience.tell(ChunkSent(path=self._path, number=chunk.number, sent=tally.sent, size=content.size))
+        return tally
+
+    async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
+        """Send one chunk until the server has it, always from the same buffer."""
+
+        async def attempt() -> int | None:
+            try:
+                return await self._remote.send_chunk(handler, chunk)
+            except AsyncUploadError as error:
+                if error.outcome is Outcome.UNKNOWN and error.transient:
+                    self._prove_or_start_over(error, chunk, size, tally)
+                raise
+
+        def retried(error: AsyncUploadError, number: int, wait: float) -> None:
+            self._tell_of_retry(
+                ChunkRetried(
+                    path=self._path,
+                    number=chunk.number,
+                    attempt=number,
+                    wait=wait,
+                    reason=str(error),
+                    sent=tally.sent,
+                    size=size,
+                )
+            )
+
+        try:
+            answer = await persist(
+                lambda: self._remote.with_ticket(attempt), self._settings.retries, pause=self._pause, on_retry=retried
+            )
+        except HandlerLost as error:
+            raise StartOver(error) from error
+        except AsyncUploadError as error:
+            if not self._change_encoding(error, chunk):
+                self._try_smaller(error, handler, chunk)
+                raise
+            return await self._send(handler, chunk, size, tally)
+        self._remote.encoding_works()
+        return answer
+
+    def _tell_of_retry(self, event: ChunkRetried) -> None:
+        self.resent += 1
+        self._log.info(
+            "chunk_retried", chunk=event.number, attempt=event.attempt, wait=round(event.wait, 3), reason=event.reason
+        )
+        self._audience.tell(event)
+
+    def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
+        """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""
+        if not self._settings.prove(Loss(tally.sent, size, self._rereadable)):
+            raise StartOver(error) from error
+        tally.doubtful.add(chunk.number)
+        error.outcome = Outcome.NOT_APPLIED
+
+    def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk) -> bool:
+        """Whether the first chunk should go once more in the other way of writing it."""
+        refused = isinstance(error, ForeignReply) and error.status in {400, 415}
+        return chunk.number == 1 and refused and self._remote.change_encoding()
+
+    def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
+        """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""
+        status = error.status if isinstance(error, ForeignReply) else None
+        # A server that closes the connection in the middle of a large body often refuses just that.
+        at_first = chunk.number == 1 and (status in {400, 404} or isinstance(error, ConnectionLost))
+        if (status == 413 or at_first) and len(chunk.data) > SMALLEST_CHUNK:
+            self._remote.wish = min(self._remote.wish, max(SMALLEST_CHUNK, handler.chunk_size // 2))
+            raise StartOver(error, free=True) from error
