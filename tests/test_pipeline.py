@@ -582,3 +582,37 @@ async def test_a_sources_own_cleaning_up_may_wait(threads: anyio.CapacityLimiter
         await task
 
     assert cleaned == ["response"]
+
+
+@pytest.mark.parametrize("error", [None, LookupError("x")], ids=["early", "error"])
+async def test_leaving_does_not_wait_for_a_source_that_gives_nothing(
+    error: Exception | None, threads: anyio.CapacityLimiter
+) -> None:
+    """Whatever the way out, nobody waits for a browser that has stopped sending."""
+    stage = Stage(threads)
+
+    async def leave() -> None:
+        async with sealed_chunks(stage.stuck_source(), depth=3, threads=threads) as line:
+            await anext(line)
+            await anyio.wait_all_tasks_blocked()
+            if error is not None:
+                raise error
+
+    async with leaving_nothing():
+        with anyio.fail_after(10):
+            (result,) = await asyncio.gather(leave(), return_exceptions=True)
+
+    assert result is error
+    assert stage.closed
+
+
+async def test_leaving_does_not_wait_for_a_checksum_that_cannot_begin(threads: anyio.CapacityLimiter) -> None:
+    """The threads may be busy with other uploads for long."""
+    others = [object(), object()]
+    for other in others:
+        await threads.acquire_on_behalf_of(other)
+
+    async with leaving_nothing():
+        with anyio.fail_after(5):
+            async with sealed_chunks(Cut(b"a", b"b", b"c").chunks(), depth=3, threads=threads):
+                await anyio.wait_all_tasks_blocked()

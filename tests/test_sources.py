@@ -850,6 +850,24 @@ async def test_an_async_file_object_whose_file_changes_is_not_vouched_for(
             await read_on_while(FileSource(file), path, SEEN_FROM_INSIDE[how], threads, 1)
 
 
+@pytest.mark.parametrize(("length", "word"), [(150, "shrank: 150 of 300"), (400, "grew: more than 300")])
+async def test_a_file_object_without_a_descriptor_is_held_to_its_size(
+    length: int, word: str, threads: Executor
+) -> None:
+    """Nobody can look at its time stamp, but it told its size when it was opened (fault 2)."""
+    file = io.BytesIO(bytes(300))
+    async with as_source(file).open(threads) as content:
+        chunks = content.chunks(100)
+        await anext(chunks)
+        file.truncate(min(length, 300))
+        file.seek(0, io.SEEK_END)
+        file.write(bytes(max(0, length - 300)))
+        file.seek(100)
+        with pytest.raises(SourceChanged, match=word):
+            async for _ in chunks:
+                pass
+
+
 @pytest.mark.parametrize("how", SEEN_FROM_OUTSIDE)
 async def test_a_file_object_does_not_care_for_its_name(how: str, tmp_path: Path, threads: Executor) -> None:
     content = os.urandom(LARGE)
