@@ -8,10 +8,11 @@ It reads the vendor's pages independently of the client: it shares no code with 
         ...  # a client of server.url
 """
 
-from asyncupload.emulator.app import CallRecord
-from asyncupload.emulator.faults import FAULTS, Call, Fault, Script, at, rates
+from asyncupload.emulator.exchange import CallRecord
+from asyncupload.emulator.faults import FAULTS, Fault
 from asyncupload.emulator.handlers import UploadHandler
 from asyncupload.emulator.library import Document, Version
+from asyncupload.emulator.scripts import Call, Hit, Script, at, rates, together
 from asyncupload.emulator.server import Emulator
 from asyncupload.emulator.variants import VARIANTS
 
@@ -23,9 +24,11 @@ __all__ = [
     "Document",
     "Emulator",
     "Fault",
+    "Hit",
     "Script",
     "UploadHandler",
     "Version",
     "at",
     "rates",
+    "together",
 ]

@@ -79,5 +79,10 @@ class Accounts:
     def withdraw(self, ticket: Ticket) -> None:
         self._db.execute("DELETE FROM tickets WHERE guid = ?", (ticket.guid,))
 
+    def withdraw_all(self, login: str) -> None:
+        """Every ticket of that user."""
+        query = "DELETE FROM tickets WHERE user IN (SELECT id FROM users WHERE key = ?)"
+        self._db.execute(query, (login.casefold(),))
+
     def forget_tickets(self) -> None:
         self._db.execute("DELETE FROM tickets")

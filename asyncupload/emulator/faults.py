@@ -1,100 +1,223 @@
-"""Trouble on demand: which faults there are, and which call meets which."""
+"""Trouble on demand: which faults there are."""
 
-import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import NoReturn, Protocol
 
-from asyncupload.emulator.operations import OPERATIONS
-from asyncupload.emulator.replies import Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call as it arrives. `number` counts this operation's calls, from 1, since the emulator was made."""
-
-    operation: str
-    number: int
-
-
-Script = Callable[[Call], str | None]
-"""Says which fault, a name of FAULTS, hits a call; None for none. Asked once per call, in arrival order."""
-
-
-class Exchange(Protocol):
-    """One request whose body has been read whole, seen by the fault that may do with it what it likes."""
-
-    async def apply(self) -> Reply:
-        """Do what was asked for, as without a fault."""
-
-    async def stall(self) -> NoReturn:
-        """Wait until the client or the emulator goes away."""
-
-    async def drop(self) -> NoReturn:
-        """Close the connection without a word."""
-
-    def mismatch(self) -> Reply:
-        """The answer to a chunk whose CRC is wrong."""
+from asyncupload.emulator import acts, pages
+from asyncupload.emulator.acts import Act, Rest
+from asyncupload.emulator.exchange import Exchange
+from asyncupload.emulator.operations import OPERATIONS, uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`operations` are the operations that it fits, None for all of them."""
+    """`operations` are the operations that it fits, None for all of them.
+
+    `applies` says whether a call that it hits does its work, provided that the operation itself has nothing
+    against it. What really became of a call is in its record.
+    """
 
     name: str
     meaning: str
-    act: Callable[[Exchange], Awaitable[Reply]]
+    act: Act
+    applies: bool
     operations: frozenset[str] | None = None
 
     def fits(self, operation: str) -> bool:
         return self.operations is None or operation in self.operations
 
 
-async def _try_again(exchange: Exchange) -> Reply:
-    return exchange.mismatch()
+def composed(faults: Sequence[Fault], exchange: Exchange) -> Rest:
+    """The exchange with these faults around it, the first one outermost."""
+    rest: Rest = exchange.apply
+    for one in reversed(faults):
+        rest = partial(one.act, exchange, rest)
+    return rest
 
 
-async def _refuse_500(_: Exchange) -> Reply:
-    return Reply(500, "text/html", b"<html><body><h1>Server Error</h1></body></html>")
-
-
-async def _refuse_503(_: Exchange) -> Reply:
-    body = b"<html><body><h1>Service Unavailable</h1></body></html>"
-    return Reply(503, "text/html", body, {"Retry-After": "1"})
-
-
-async def _drop_before(exchange: Exchange) -> Reply:
-    await exchange.drop()
-
-
-async def _drop_after(exchange: Exchange) -> Reply:
-    await exchange.apply()
-    await exchange.drop()
-
-
-async def _stall(exchange: Exchange) -> Reply:
-    await exchange.stall()
-
-
-async def _login_page(_: Exchange) -> Reply:
-    return Reply(200, "text/html", b"<html><body><form><input name='UID'><input name='PWD'></form></body></html>")
-
-
-_OPERATION_NAMES = frozenset(operation.name for operation in OPERATIONS.values())
+_NAMES = frozenset(operation.name for operation in OPERATIONS.values())
 _CHUNK = frozenset({"UploadFileChunk"})
+_FINALIZE = frozenset(name for name in _NAMES if name.startswith("Upload")) - _CHUNK
+_NEEDS_TICKET = _NAMES - {
+    "AuthenticateUser",
+    "AuthenticateUser1",
+    "RenewTicket",
+    "ServerInfo",
+    "CreateUploadHandler",
+}
+_GIVES_IDS = _FINALIZE | {
+    "AuthenticateUser",
+    "AuthenticateUser1",
+    "RenewTicket",
+    "CreateUploadHandler",
+    "GetDownloadHandler",
+    "GetDownloadHandlerByVersion",
+}
+_NO, _YES = False, True
+# Name, meaning, act, is the call applied, the operations that it fits if not all.
 _ALL = (
-    Fault("tryagain", "the chunk is refused as if its CRC were wrong, and not appended", _try_again, _CHUNK),
-    Fault("refuse-500", "HTTP 500 with an HTML page; nothing is applied", _refuse_500),
-    Fault("refuse-503", "HTTP 503 with an HTML page and Retry-After: 1; nothing is applied", _refuse_503),
+    # Nothing is applied, and the answer says so.
+    Fault(
+        "tryagain",
+        "the chunk is refused as if its CRC were wrong, and not appended",
+        acts.answering(lambda desk, _: uploads.mismatch(desk)),
+        _NO,
+        _CHUNK,
+    ),
+    Fault("refuse-400", "HTTP 400 with a problem document", acts.instead(lambda: pages.problem(400)), _NO),
+    Fault("refuse-401", "HTTP 401 with an HTML page that asks for Windows logon", acts.instead(pages.logon), _NO),
+    Fault("refuse-403", "HTTP 403 with an HTML page", acts.paged(403), _NO),
+    Fault("refuse-404", "HTTP 404 with an HTML page", acts.paged(404), _NO),
+    Fault("refuse-407", "HTTP 407 with an HTML page of a proxy", acts.instead(pages.proxy_logon), _NO),
+    Fault("refuse-408", "HTTP 408 with an HTML page", acts.paged(408), _NO),
+    Fault("refuse-413", "HTTP 413 with an HTML page", acts.paged(413), _NO),
+    Fault("refuse-415", "HTTP 415 with a problem document", acts.instead(lambda: pages.problem(415)), _NO),
+    Fault("refuse-429", "HTTP 429 with Retry-After in seconds", acts.wait(429), _NO),
+    Fault("refuse-500", "HTTP 500 with an HTML page; nothing is applied", acts.paged(500), _NO),
+    Fault("refuse-502", "HTTP 502 with an HTML page; nothing is applied", acts.paged(502), _NO),
+    Fault(
+        "refuse-503", "HTTP 503 with an HTML page and Retry-After in seconds; nothing is applied", acts.wait(503), _NO
+    ),
+    Fault("refuse-503-date", "as refuse-503, with Retry-After as an HTTP date", acts.instead_by(acts.wait_until), _NO),
+    Fault("refuse-504", "HTTP 504 with an HTML page; nothing is applied", acts.paged(504), _NO),
+    Fault("redirect-302", "HTTP 302 to another host", acts.instead(lambda: pages.redirect(302)), _NO),
+    Fault("redirect-307", "HTTP 307 to another host", acts.instead(lambda: pages.redirect(307)), _NO),
+    # The connection.
+    Fault("drop-headers", "the connection closes after the headers, before the body is read", acts.drop_headers, _NO),
+    Fault("drop-body", "the connection closes after about half of the body", acts.drop_body, _NO),
     Fault(
         "drop-before",
         "the request is read whole, then the connection closes; nothing is applied",
-        _drop_before,
+        acts.dropping(reset=False, applied=False),
+        _NO,
     ),
-    Fault("drop-after", "the request is applied, then the connection closes without an answer", _drop_after),
-    Fault("stall", "no answer until the client or the server goes away; nothing is applied", _stall),
-    Fault("html", "HTTP 200 with an HTML login page; nothing is applied", _login_page),
+    Fault(
+        "drop-after",
+        "the request is applied, then the connection closes without an answer",
+        acts.dropping(reset=False, applied=True),
+        _YES,
+    ),
+    Fault("reset-before", "as drop-before, with a reset", acts.dropping(reset=True, applied=False), _NO),
+    Fault("reset-after", "as drop-after, with a reset", acts.dropping(reset=True, applied=True), _YES),
+    Fault(
+        "half-answer",
+        "applied; the answer breaks off in mid-body, short of its declared length",
+        acts.half_answer,
+        _YES,
+    ),
+    Fault("half-head", "applied; the answer breaks off in mid-header", acts.half_head, _YES),
+    Fault("close-idle", "answered, then the connection closes without having said so", acts.close_idle, _YES),
+    Fault(
+        "close-on-reuse",
+        "answered; the next request on the connection finds it closed, and does not count as a call",
+        acts.close_on_reuse,
+        _YES,
+    ),
+    Fault("stall", "no answer until the client or the server goes away; nothing is applied", acts.stall, _NO),
+    Fault("stall-after", "applied, then no answer until the client or the server goes away", acts.stall_after, _YES),
+    Fault("drop-late", "read whole, then the connection closes; applied after a pause", acts.drop_late, _YES),
+    Fault("delay", "read whole, then a pause before it is applied, if its client is still there", acts.delay, _YES),
+    Fault("delay-after", "applied, then a pause before the answer", acts.delay_after, _YES),
+    # Another answer.
+    Fault("html", "HTTP 200 with an HTML login page; nothing is applied", acts.instead(pages.login_page), _NO),
+    Fault("html-after", "applied; HTTP 200 with an HTML login page", acts.afterwards(pages.login_page), _YES),
+    Fault("fail-500-after", "applied; HTTP 500 with an HTML page", acts.paged_after(500), _YES),
+    Fault("fail-502-after", "applied; HTTP 502 with an HTML page", acts.paged_after(502), _YES),
+    Fault("fail-504-after", "applied; HTTP 504 with an HTML page", acts.paged_after(504), _YES),
+    Fault("fail-504-late", "HTTP 504 with an HTML page; applied after a pause", acts.fail_late, _YES),
+    Fault("empty-after", "applied; HTTP 200 with an empty body", acts.afterwards(pages.empty), _YES),
+    Fault("huge-after", "applied; HTTP 200 with a document of mostly blanks, huge_size bytes", acts.huge_after, _YES),
+    Fault("other-xml-after", "applied; HTTP 200 with XML of another kind", acts.afterwards(pages.other_xml), _YES),
+    Fault("truncated-after", "applied; HTTP 200 with the first half of the XML, whole for HTTP", acts.truncated, _YES),
+    # The protocol's own state.
+    Fault(
+        "expire-ticket",
+        "the call's ticket is gone before the call",
+        acts.first(acts.expire_ticket),
+        _NO,
+        _NEEDS_TICKET,
+    ),
+    Fault(
+        "forget-sessions",
+        "every ticket is gone before the call",
+        acts.first(acts.forget_sessions),
+        _NO,
+        _NEEDS_TICKET,
+    ),
+    Fault("forget-sessions-after", "applied and answered; every ticket is gone then", acts.forget_sessions_after, _YES),
+    Fault(
+        "lose-handler",
+        "the call's upload handler is gone before the call",
+        acts.first(uploads.lose_handler),
+        _NO,
+        _CHUNK | _FINALIZE,
+    ),
+    Fault(
+        "corrupt-chunk",
+        "appended and acknowledged with one byte flipped; filehexcrc tells the truth about it",
+        acts.damaged(acts.corrupted),
+        _YES,
+        _CHUNK,
+    ),
+    Fault("lose-chunk", "acknowledged, but not appended", acts.lose_chunk, _NO, _CHUNK),
+    Fault(
+        "double-chunk",
+        "appended twice and acknowledged once",
+        acts.damaged(lambda chunk: bytes(chunk) * 2),
+        _YES,
+        _CHUNK,
+    ),
+    Fault(
+        "consume-handler",
+        "the finalize is refused with 5030, and the upload handler is used up",
+        acts.consuming(5030, "The document could not be written to the warehouse."),
+        _NO,
+        _FINALIZE,
+    ),
+    Fault(
+        "forbid",
+        "the finalize is refused with 4030, and the upload handler is used up",
+        acts.consuming(4030, "[921] Insufficient rights"),
+        _NO,
+        _FINALIZE,
+    ),
+    Fault(
+        "disk-full",
+        "the chunk is refused with 5030, and not appended",
+        acts.refused(5030, "There is not enough space on the disk."),
+        _NO,
+        _CHUNK,
+    ),
+    Fault(
+        "no-ids",
+        "applied; a success without anything that it should tell",
+        acts.afterwards_by(acts.without_ids),
+        _YES,
+        _GIVES_IDS,
+    ),
+    Fault(
+        "system-error",
+        "a document with SystemError: and no code; nothing is applied",
+        acts.answering(acts.system_error),
+        _NO,
+    ),
+    Fault("system-error-after", "applied; a document with SystemError: and no code", acts.system_error_after, _YES),
+    # Documents that are made to be misread; nothing is applied.
+    Fault("entities", "a success full of nested entities", acts.instead(pages.entities), _NO),
+    Fault("external-entity", "a success with an entity that names a file", acts.instead(pages.external_entity), _NO),
+    Fault("bom", "a refusal behind a byte order mark", acts.instead(pages.with_bom), _NO),
+    Fault("latin-1", "a refusal in ISO-8859-1, declared in the document only", acts.instead(pages.latin_1), _NO),
+    Fault("other-case", "a refusal whose attributes are in upper case", acts.instead(pages.other_case), _NO),
+    Fault("no-success", "a document without a success attribute", acts.instead(pages.no_success), _NO),
+    Fault(
+        "other-case-tryagain",
+        "the chunk is refused with TryAgain in another case, beside a success",
+        acts.instead(pages.other_case_try_again),
+        _NO,
+        _CHUNK,
+    ),
 )
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _ALL})
@@ -105,41 +228,3 @@ def fault(name: str) -> Fault:
     if name not in FAULTS:
         raise ValueError(f"no such fault: {name}; known are {', '.join(FAULTS)}")
     return FAULTS[name]
-
-
-def rates(shares: Mapping[str, float], *, seed: int = 0) -> Script:
-    """A script that gives each fault its share (0 to 1, at most 1 in sum) of the calls that it fits.
-
-    What hits a call depends on the seed, the operation and the call's number alone, so that two runs meet the
-    same faults even if their calls arrive in another order.
-    """
-    chosen = [(fault(name), share) for name, share in shares.items()]
-    if any(not 0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1:
-        raise ValueError(f"shares must lie between 0 and 1 and add up to at most 1: {dict(shares)}")
-
-    def script(call: Call) -> str | None:
-        drawn = random.Random(f"{seed}/{call.operation}/{call.number}").random()  # noqa: S311 -- a die, not a secret
-        for one, share in chosen:
-            if one.fits(call.operation):
-                drawn -= share
-                if drawn < 0:
-                    return one.name
-        return None
-
-    return script
-
-
-def at(places: Mapping[tuple[str, int], str]) -> Script:
-    """A script of exact places: ``at({("UploadFileChunk", 2): "drop-after"})``.
-
-    ValueError for an operation that does not exist, a fault that does not fit it, or a number below 1.
-    """
-    hits = dict(places)
-    for (operation, number), name in hits.items():
-        if operation not in _OPERATION_NAMES:
-            raise ValueError(f"no such operation: {operation}")
-        if not fault(name).fits(operation):
-            raise ValueError(f"{name} does not fit {operation}")
-        if number < 1:
-            raise ValueError(f"calls are counted from 1: {operation} {number}")
-    return lambda call: hits.get((call.operation, call.number))

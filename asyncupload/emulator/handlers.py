@@ -7,22 +7,26 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asyncupload.emulator.accounts import Ticket
+
 SMALLEST_CHUNK = 262_144
 LARGEST_CHUNK = 33_554_432
 
-_COLUMNS = "id, guid, owner, chunk_size, size, crc, completed, created, touched"
+_COLUMNS = "id, guid, owner, ticket, chunk_size, size, crc, completed, created, touched"
 
 
 @dataclass(frozen=True, slots=True)
 class UploadHandler:
     """`size` bytes are staged and `crc` is their CRC-32. `created` and `touched` in seconds since 1970.
 
-    `owner` is a user's id; None until somebody who is signed in has used a handler made without a ticket.
+    `owner` is a user's id and `ticket` the one that it was made with; both are None until somebody who is signed
+    in has used a handler made without a ticket.
     """
 
     id: int
     guid: str
     owner: int | None
+    ticket: str | None
     chunk_size: int
     size: int
     crc: int
@@ -38,16 +42,17 @@ class Handlers:
         self._db = db
         self._staging = staging
 
-    def create(self, owner: int | None, chunk_size: int) -> UploadHandler:
+    def create(self, ticket: Ticket | None, chunk_size: int) -> UploadHandler:
         guid, now = str(uuid.uuid4()), time.time()
-        row = (guid, owner, chunk_size, now, now)
+        owner, bound = (None, None) if ticket is None else (ticket.user.id, ticket.guid)
+        row = (guid, owner, bound, chunk_size, now, now)
         cursor = self._db.execute(
-            "INSERT INTO uploads (guid, owner, chunk_size, size, crc, completed, created, touched) "
-            "VALUES (?, ?, ?, 0, 0, 0, ?, ?)",
+            "INSERT INTO uploads (guid, owner, ticket, chunk_size, size, crc, completed, created, touched) "
+            "VALUES (?, ?, ?, ?, 0, 0, 0, ?, ?)",
             row,
         )
         made = cursor.lastrowid or 0
-        return UploadHandler(made, guid, owner, chunk_size, 0, 0, completed=False, created=now, touched=now)
+        return UploadHandler(made, guid, owner, bound, chunk_size, 0, 0, completed=False, created=now, touched=now)
 
     def find(self, guid: str) -> UploadHandler | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM uploads WHERE guid = ?", (guid,)).fetchone()  # noqa: S608
@@ -56,8 +61,8 @@ class Handlers:
     def open(self) -> list[UploadHandler]:
         return [_handler(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM uploads ORDER BY id")]  # noqa: S608
 
-    def append(self, handler: UploadHandler, chunk: bytes | memoryview, *, owner: int, last: bool) -> UploadHandler:
-        """Append the bytes, and go on with the CRC of all that is staged.
+    def append(self, handler: UploadHandler, chunk: bytes | memoryview, *, ticket: Ticket, last: bool) -> UploadHandler:
+        """Append the bytes, and go on with the CRC of all that is staged. A handler without an owner has one now.
 
         The file is made by the first chunk, and cut to the recorded size first: a write whose transaction was taken
         back leaves bytes behind that size.
@@ -66,11 +71,12 @@ class Handlers:
             file.truncate(handler.size)
             file.write(chunk)
         size, crc, now = handler.size + len(chunk), zlib.crc32(chunk, handler.crc), time.time()
+        owner, bound = (ticket.user.id, ticket.guid) if handler.owner is None else (handler.owner, handler.ticket)
         self._db.execute(
-            "UPDATE uploads SET size = ?, crc = ?, completed = ?, owner = ?, touched = ? WHERE id = ?",
-            (size, crc, last, owner, now, handler.id),
+            "UPDATE uploads SET size = ?, crc = ?, completed = ?, owner = ?, ticket = ?, touched = ? WHERE id = ?",
+            (size, crc, last, owner, bound, now, handler.id),
         )
-        return replace(handler, size=size, crc=crc, completed=last, owner=owner, touched=now)
+        return replace(handler, size=size, crc=crc, completed=last, owner=owner, ticket=bound, touched=now)
 
     def take(self, handler: UploadHandler, target: Path) -> None:
         """Move the staged bytes to `target`; the handler is gone."""
@@ -80,6 +86,10 @@ class Handlers:
     def delete(self, handler: UploadHandler) -> None:
         self._path(handler.id).unlink(missing_ok=True)
         self._db.execute("DELETE FROM uploads WHERE id = ?", (handler.id,))
+
+    def delete_all(self) -> None:
+        for handler in self.open():
+            self.delete(handler)
 
     def recover(self) -> None:
         """Make files and database agree after a crash: cut what is not recorded, drop what is lost."""
@@ -101,6 +111,6 @@ class Handlers:
         return self._staging / str(handler)
 
 
-def _handler(row: tuple[int, str, int | None, int, int, int, int, float, float]) -> UploadHandler:
-    number, guid, owner, chunk_size, size, crc, completed, created, touched = row
-    return UploadHandler(number, guid, owner, chunk_size, size, crc, bool(completed), created, touched)
+def _handler(row: tuple[int, str, int | None, str | None, int, int, int, int, float, float]) -> UploadHandler:
+    number, guid, owner, ticket, chunk_size, size, crc, completed, created, touched = row
+    return UploadHandler(number, guid, owner, ticket, chunk_size, size, crc, bool(completed), created, touched)

@@ -1,5 +1,6 @@
 """Folders, documents, their versions, checkouts, and download handlers."""
 
+import functools
 import sqlite3
 import time
 import uuid
@@ -10,6 +11,17 @@ from pathlib import Path
 from asyncupload.emulator import names
 
 FIRST_VERSION = 1_000_000
+
+_VERSION = (
+    "versions.id, number, size, crc, comment, login, author, created, published "
+    "FROM versions JOIN users ON users.id = author"
+)
+_VersionRow = tuple[int, int, int, int, str, str, int, float, int]
+_DOCUMENT = (
+    "documents.id, folder, name, description, keywords, checked_out_by, checked_out_at, login "
+    "FROM documents LEFT JOIN users ON users.id = checked_out_by"
+)
+_DocumentRow = tuple[int, int, str, str, str, int | None, float | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +153,21 @@ class Library:
         return None if row is None else self._document(row[0])
 
     def documents(self) -> list[Document]:
-        rows = self._db.execute("SELECT id FROM documents ORDER BY id").fetchall()
-        return [self._document(row[0]) for row in rows]
+        """In two queries however many there are."""
+        versions: dict[int, list[Version]] = {}
+        for document, *row in self._db.execute(f"SELECT document, {_VERSION} ORDER BY document, number"):
+            versions.setdefault(document, []).append(_version(tuple(row)))
+        folder_path = functools.cache(self.folder_path)
+        rows = self._db.execute(f"SELECT {_DOCUMENT} ORDER BY documents.id")
+        return [_document(row, folder_path(row[1]), versions[row[0]]) for row in rows.fetchall()]
+
+    def checkouts(self) -> dict[str, str]:
+        """Path to login name."""
+        query = (
+            "SELECT folder, name, login FROM documents JOIN users ON users.id = checked_out_by ORDER BY documents.id"
+        )
+        rows = self._db.execute(query).fetchall()
+        return {f"{self.folder_path(folder)}/{name}": login for folder, name, login in rows}
 
     def add_document(self, folder: Folder, name: str, content: Content) -> Document:
         row = (folder.id, name, names.key(name))
@@ -150,8 +175,8 @@ class Library:
         made = self._db.execute(query, row).lastrowid or 0
         return self._add_version(made, FIRST_VERSION, content)
 
-    def add_version(self, document: Document, content: Content) -> Document:
-        return self._add_version(document.id, document.latest.number + 1, content)
+    def add_version(self, document: Document, number: int, content: Content) -> Document:
+        return self._add_version(document.id, number, content)
 
     def describe(self, document: Document, description: str, keywords: str) -> None:
         """An empty text leaves what is there."""
@@ -211,25 +236,19 @@ class Library:
         return self._db.execute("SELECT 1 FROM documents WHERE id = ?", (document,)).fetchone() is not None
 
     def _document(self, document: int) -> Document:
-        row = self._db.execute(
-            "SELECT folder, name, description, keywords, checked_out_by, checked_out_at, login "
-            "FROM documents LEFT JOIN users ON users.id = checked_out_by WHERE documents.id = ?",
-            (document,),
-        ).fetchone()
-        folder, name, description, keywords, holder, since, login = row
-        checkout = None if holder is None else Checkout(holder, login, since)
-        folder_path = self.folder_path(folder)
-        return Document(document, folder_path, name, description, keywords, checkout, self._versions(document))
-
-    def _versions(self, document: int) -> tuple[Version, ...]:
-        rows = self._db.execute(
-            "SELECT versions.id, number, size, crc, comment, login, author, created, published "
-            "FROM versions JOIN users ON users.id = author WHERE document = ? ORDER BY number",
-            (document,),
-        )
-        return tuple(_version(row) for row in rows)
+        query = f"SELECT {_DOCUMENT} WHERE documents.id = ?"
+        row = self._db.execute(query, (document,)).fetchone()
+        query = f"SELECT {_VERSION} WHERE document = ? ORDER BY number"
+        versions = [_version(version) for version in self._db.execute(query, (document,))]
+        return _document(row, self.folder_path(row[1]), versions)
 
 
-def _version(row: tuple[int, int, int, int, str, str, int, float, int]) -> Version:
+def _document(row: _DocumentRow, folder: str, versions: list[Version]) -> Document:
+    number, _, name, description, keywords, holder, since, login = row
+    checkout = None if holder is None else Checkout(holder, login or "", since or 0.0)
+    return Document(number, folder, name, description, keywords, checkout, tuple(versions))
+
+
+def _version(row: _VersionRow) -> Version:
     number, packed, size, crc, comment, author, author_id, created, published = row
     return Version(number, packed, size, crc, comment, author, author_id, created, bool(published))

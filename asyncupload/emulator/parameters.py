@@ -24,11 +24,11 @@ class Parameters:
 
 
 def read_parameters(xml: str) -> Parameters:
-    """Read any of the three published grammars. Unknown keys are ignored.
+    """Read any of the three published grammars; an empty text asks for nothing. Unknown keys are ignored.
 
     Refusal (4000) for a boolean that is no English yes or no, Rejected (500) for a text that is not XML.
     """
-    given = _pairs(xml)
+    given = _pairs(xml) if xml.strip() else {}
     _yes_or_no("SENDEMAILS", given)
     return Parameters(
         version_comment=given.get("VERSIONCOMMENT", ""),

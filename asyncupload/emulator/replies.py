@@ -4,13 +4,15 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Literal
 
 from asyncupload.emulator.variants import Behaviour
 
 Root = Literal["root", "response"]
 
+_NAMESPACE = "http://tempuri.org/"
 # XML 1.0 has no way to write these, not even as a character reference.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # A reader turns a bare line break or tab within an attribute into a blank.
@@ -19,10 +21,14 @@ _SPACES = str.maketrans({"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One XML document: the attributes of its root, and what stands inside, already written as XML."""
+    """One XML document: the attributes of its root, and what stands inside, already written as XML.
+
+    `done` is False for a success in name only, which nothing came of.
+    """
 
     attributes: Mapping[str, str] = field(default_factory=dict)
     inside: str = ""
+    done: bool = True
 
 
 class Refusal(Exception):
@@ -46,12 +52,24 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is written to the socket."""
+    """What is written to the socket. `done` says whether the operation did its work."""
 
     status: int
     content_type: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    done: bool = False
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        return {"Content-Type": f"{self.content_type}; charset=utf-8", **self.headers}
+
+    @property
+    def head(self) -> bytes:
+        """The status line and the headers as they stand before the body."""
+        length = {"Content-Length": str(len(self.body))}
+        lines = [f"{name}: {value}\r\n" for name, value in {**self.all_headers, **length}.items()]
+        return f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n{''.join(lines)}\r\n".encode()
 
 
 def element(name: str, attributes: Mapping[str, str], inside: str = "") -> str:
@@ -66,7 +84,8 @@ def text_element(name: str, text: str) -> str:
 
 
 def success_reply(answer: Answer, root: Root, how: Behaviour) -> Reply:
-    return _document({"success": "true", **answer.attributes}, answer.inside, root, how)
+    reply = _document({"success": "true", **answer.attributes}, answer.inside, root, how)
+    return replace(reply, done=answer.done)
 
 
 def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -> Reply:
@@ -79,8 +98,10 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
     return _document(attributes, "", root, how)
 
 
-def rejected_reply(rejected: Rejected) -> Reply:
+def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     """Their body is described nowhere (question 13); a small problem document is what the framework makes."""
+    if how.empty_errors:
+        return Reply(rejected.status, "text/plain", b"")
     body = json.dumps(
         {"status": rejected.status, "title": "The request was not understood.", "detail": rejected.detail}
     )
@@ -88,10 +109,18 @@ def rejected_reply(rejected: Rejected) -> Reply:
 
 
 def _document(attributes: Mapping[str, str], inside: str, root: Root, how: Behaviour) -> Reply:
-    swapped = {"root": "response", "response": "root"}[root]
-    name = swapped if how.swapped_roots else root
-    text = f'<?xml version="1.0" encoding="utf-8"?>{element(name, attributes, inside)}'
+    written = dict(attributes)
+    if how.capital_booleans:
+        written = {name: {"true": "True", "false": "False"}.get(value, value) for name, value in written.items()}
+    if how.namespaced_roots:
+        written["xmlns"] = _NAMESPACE
+    text = f'<?xml version="1.0" encoding="utf-8"?>{element(_root_name(root, how), written, inside)}'
     return Reply(200, "text/xml", text.encode())
+
+
+def _root_name(root: Root, how: Behaviour) -> str:
+    name = {"root": "response", "response": "root"}[root] if how.swapped_roots else root
+    return name.capitalize() if how.capital_roots else name
 
 
 def _written(text: str) -> str:

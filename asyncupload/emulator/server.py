@@ -11,11 +11,12 @@ import anyio
 from aiohttp import web
 
 from asyncupload.emulator import names
-from asyncupload.emulator.app import App, CallRecord
-from asyncupload.emulator.faults import Script
-from asyncupload.emulator.handlers import LARGEST_CHUNK, UploadHandler
+from asyncupload.emulator.app import App
+from asyncupload.emulator.exchange import BODY_LIMIT, DELAY, HUGE_SIZE, RETRY_AFTER, CallRecord, Measures
+from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK, UploadHandler
 from asyncupload.emulator.library import ROOT, Document
 from asyncupload.emulator.operations.desk import Desk
+from asyncupload.emulator.scripts import Script
 from asyncupload.emulator.store import Store
 from asyncupload.emulator.variants import behaviour
 
@@ -44,6 +45,12 @@ class Emulator:
         ssl_context: ssl.SSLContext | None = None,
         document_max_size: int = 0,
         default_chunk_size: int = 262_144,
+        chunk_sizes: tuple[int, int] = (SMALLEST_CHUNK, LARGEST_CHUNK),
+        body_limit: int = BODY_LIMIT,
+        body_limit_status: int = 413,
+        delay: float = DELAY,
+        retry_after: int = RETRY_AFTER,
+        huge_size: int = HUGE_SIZE,
     ) -> None:
         """Nothing is opened before `start`.
 
@@ -58,20 +65,29 @@ class Emulator:
             document_max_size: bytes; 0 is no limit.
             default_chunk_size: bytes, for a client that has no wish; 1 to 33,554,432. A real server's is
                 never below 262,144; less is for tests that want many chunks from few bytes.
+            chunk_sizes: bytes; a wish below the first or above the second is answered with that. A real server's
+                are 262,144 and 33,554,432; less is for tests that want many chunks from few bytes.
+            body_limit: bytes; a longer request is refused.
+            body_limit_status: with this, for example 413, IIS's 404, or 400.
+            delay: seconds, for the faults that pause.
+            retry_after: seconds, for the faults that ask to wait.
+            huge_size: bytes, for the fault whose answer is huge.
         """
         if not 1 <= default_chunk_size <= LARGEST_CHUNK:
             raise ValueError(f"default_chunk_size must lie between 1 and {LARGEST_CHUNK}: {default_chunk_size}")
         self.calls: list[CallRecord] = []
         self._store = Store(Path(data), {"demo": "demo"} if users is None else users)
-        self._desk = Desk(self._store, behaviour(variants), default_chunk_size, document_max_size)
+        self._desk = Desk(self._store, behaviour(variants), default_chunk_size, document_max_size, chunk_sizes)
         self._folders = tuple(folders)
         self._host = host
         self._port = port
         self._prefix = prefix.strip("/")
         self._script = script
+        self._measures = Measures(delay, retry_after, huge_size, body_limit, body_limit_status)
         self._ssl_context = ssl_context
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
+        self._app: App | None = None
 
     def __repr__(self) -> str:
         return f"<Emulator {'stopped' if self._listener is None else self.url}>"
@@ -118,6 +134,9 @@ class Emulator:
                 self._listener.close()
                 await _cut(self._server)
                 self._listener = self._server = None
+            if self._app is not None:
+                await self._app.stop()
+                self._app = None
             await self._store.close()
 
     async def open_handlers(self) -> list[UploadHandler]:
@@ -157,6 +176,18 @@ class Emulator:
         """Drop every ticket, as a recycled application pool does."""
         await self._store.run(lambda: self._store.accounts.forget_tickets())  # noqa: PLW0108 -- set by start
 
+    async def expire_ticket(self, user: str) -> None:
+        """Drop every ticket of that user, as time does."""
+        await self._store.run(lambda: self._store.accounts.withdraw_all(user))
+
+    async def expire_handlers(self) -> None:
+        """Drop every upload handler with its bytes, as a clean-up of temporary files does."""
+        await self._store.run(lambda: self._store.handlers.delete_all())  # noqa: PLW0108 -- set by start
+
+    async def checkouts(self) -> dict[str, str]:
+        """Path of a document that is checked out, to the login name of its holder."""
+        return await self._store.run(lambda: self._store.library.checkouts())  # noqa: PLW0108 -- set by start
+
     def _document(self, path: str) -> Document:
         found = self._store.library.document(path)
         if found is None:
@@ -171,11 +202,11 @@ class Emulator:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        app = App(self._desk, self._prefix, self._script, self.calls)
+        app = App(self._desk, self._prefix, self._script, self.calls, self._measures)
         # A request whose client has gone is cancelled; only the store's own work goes on.
         server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
         listener = await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)
-        self._server, self._listener = server, listener
+        self._server, self._listener, self._app = server, listener, app
         self._port = listener.sockets[0].getsockname()[1]
 
 

@@ -1,6 +1,6 @@
 """The tables of the data folder's SQLite file. Times are seconds since 1970; sizes are bytes."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Kept in the file as its user_version; raised with every change below."""
 
 TABLES = """
@@ -9,7 +9,7 @@ CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, login TEXT NOT NULL, k
 CREATE TABLE tickets (guid TEXT PRIMARY KEY, user INTEGER NOT NULL, expires REAL NOT NULL);
 
 CREATE TABLE uploads (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, guid TEXT NOT NULL UNIQUE, owner INTEGER,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, guid TEXT NOT NULL UNIQUE, owner INTEGER, ticket TEXT,
     chunk_size INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL, completed INTEGER NOT NULL,
     created REAL NOT NULL, touched REAL NOT NULL
 );

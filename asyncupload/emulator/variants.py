@@ -1,4 +1,8 @@
-"""Where the server's descriptions disagree, and which reading an emulator follows."""
+"""Where the server's descriptions disagree, and which reading an emulator follows.
+
+The rows and questions in brackets are those of the notes on the protocol; variants that contradict each other
+may be asked for together, the one that refuses more wins then.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,12 +12,39 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
     {
         "mismatch-success": 'a chunk whose CRC is wrong is answered success="true" tryagain="true" (row 1)',
         "no-filehexcrc": "the last chunk's answer does not carry the CRC of the whole file (row 3)",
+        "padded-filehexcrc": "the CRC of the whole file has eight lower-case digits (question 2)",
+        "unpadded-crc-text": "a chunk's CRC is compared as text, upper-case and without leading zeros (row 4)",
+        "padded-crc-text": "a chunk's CRC is compared as text, eight upper-case digits (row 4)",
+        "get-chunks": "a chunk may come as base64 in a query string (row 5)",
+        "no-multipart": "a chunk in a file part is HTTP 400 (row 6)",
+        "no-base64": "a chunk in base64 is HTTP 400 (row 6)",
         "swapped-roots": "what would be a <root> becomes a <response>, and the other way round (row 7)",
+        "capital-roots": "<Root> and <Response> (row 7)",
+        "namespaced-roots": "answers lie in the namespace of the service (row 7)",
         "no-errorcode": "failures carry their text only, as older servers do (row 8)",
         "lowercase-errorcode": "the error code's attribute is spelled errorcode (row 8)",
+        "old-handler-text": "a handler that is no GUID, or not there, is an invalid upload handler (row 9)",
         "lenient-consume": "a refused finalize leaves the upload handler usable (row 12)",
+        "ticket-bound": "an upload handler serves the ticket that it was made with, and no other (row 13)",
+        "unbound": "an upload handler serves every user (row 13)",
+        "create-checks-ticket": "an upload handler is made for a good ticket only (row 14)",
         "auto-version": "an existing document takes a new version without being checked out first (row 15)",
+        "checkout-locks": "CHECKOUT leaves the document checked out after the upload (row 16)",
+        "empty-parameters": "xmlParameters may be empty (row 17)",
+        "capital-documentid": "a finalize answers DocumentID (row 19)",
+        "major-versions": "the version after 1000000 is 2000000 (row 22)",
+        "zero-is-latest": "version 0 is the latest, published or not (row 23)",
         "bare-failure": "folder operations fail with an error text and no success attribute (row 25)",
+        "no-sysadmin": "the user sysadmin gets no ticket (row 26)",
+        "dead-ticket-4000": "a dead ticket has error code 4000, and [901] in the text only (row 28)",
+        "capital-booleans": "true and false are answered as True and False (row 30)",
+        "chunk-after-last": "chunks are appended also after the last one (question 5)",
+        "early-finalize": "a finalize before the last chunk files what is staged (question 6)",
+        "large-chunks": "a chunk may be larger than negotiated (question 9)",
+        "clean-names": "a document's name is cleaned like a folder's, not refused (question 11)",
+        "empty-errors": "HTTP 400 and the like have no body (question 13)",
+        "release-checkout": "a new version takes away the checkout that it was made under (question 14)",
+        "limit-at-chunk": "a document grows beyond document_max_size in no chunk (question 15)",
     }
 )
 
@@ -24,12 +55,39 @@ class Behaviour:
 
     mismatch_success: bool = False
     no_filehexcrc: bool = False
+    padded_filehexcrc: bool = False
+    unpadded_crc_text: bool = False
+    padded_crc_text: bool = False
+    get_chunks: bool = False
+    no_multipart: bool = False
+    no_base64: bool = False
     swapped_roots: bool = False
+    capital_roots: bool = False
+    namespaced_roots: bool = False
     no_errorcode: bool = False
     lowercase_errorcode: bool = False
+    old_handler_text: bool = False
     lenient_consume: bool = False
+    ticket_bound: bool = False
+    unbound: bool = False
+    create_checks_ticket: bool = False
     auto_version: bool = False
+    checkout_locks: bool = False
+    empty_parameters: bool = False
+    capital_documentid: bool = False
+    major_versions: bool = False
+    zero_is_latest: bool = False
     bare_failure: bool = False
+    no_sysadmin: bool = False
+    dead_ticket_4000: bool = False
+    capital_booleans: bool = False
+    chunk_after_last: bool = False
+    early_finalize: bool = False
+    large_chunks: bool = False
+    clean_names: bool = False
+    empty_errors: bool = False
+    release_checkout: bool = False
+    limit_at_chunk: bool = False
 
 
 def behaviour(names: Iterable[str]) -> Behaviour:

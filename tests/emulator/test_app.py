@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ import pytest
 
 from asyncupload.emulator import Emulator
 from emulator.caller import Caller
+from emulator.raw import chunk_body, connected, head
 
 pytestmark = pytest.mark.anyio
 
@@ -66,50 +66,29 @@ async def test_a_body_that_is_no_form_is_unsupported(caller: Caller, kind: str) 
 
 
 async def test_a_body_beyond_the_limit_is_too_large(caller: Caller) -> None:
-    reader, writer = await raw(caller)
+    reader, writer = await connected(caller.url)
     writer.write(head("UploadFileChunk", "Content-Length: 67108865"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")
     writer.close()
     await writer.wait_closed()
 
 
-async def test_a_body_of_unknown_length_is_bounded_too(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncupload.emulator.app.BODY_LIMIT", 1000)
-
+@pytest.mark.parametrize("status", [413, 404])
+async def test_a_body_of_unknown_length_is_bounded_too(tmp_path: Path, status: int) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):
             yield b"a" * 400
 
-    said = await caller.request("POST", "ServerInfo", data=pieces())
-    assert said.status == 413
+    server = Emulator(tmp_path, body_limit=1000, body_limit_status=status)
+    async with server, Caller(server.url) as caller:
+        assert (await caller.request("POST", "ServerInfo", data=pieces())).status == status
+        assert (await caller.request("POST", "ServerInfo", data={"a": "b" * 1000})).status == status
+        assert (await caller.request("POST", "ServerInfo", data={"a": "b" * 998})).status == 200
 
 
 async def test_a_client_that_asks_first_is_told_to_go_on(caller: Caller) -> None:
     said = await caller.request("POST", "ServerInfo", data={"a": "b"}, expect100=True)
     assert said.ok
-
-
-def chunk_body(ticket: str, handler: str, data: bytes) -> tuple[str, bytes]:
-    """A multipart chunk as bytes, and its content type."""
-    fields = {"authenticationTicket": ticket, "uploadHandler": handler, "chunkHEXCRC": f"{zlib.crc32(data):X}"}
-    fields["lastChunk"] = "true"
-
-    def parts() -> Iterator[bytes]:
-        for name, value in fields.items():
-            yield f'--line\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        yield b'--line\r\nContent-Disposition: form-data; name="fileChunk"; filename="c"\r\n\r\n'
-        yield data + b"\r\n--line--\r\n"
-
-    return "multipart/form-data; boundary=line", b"".join(parts())
-
-
-def head(operation: str, *headers: str) -> bytes:
-    lines = (f"POST /srv.asmx/{operation} HTTP/1.1", "Host: emulator", *headers, "", "")
-    return "\r\n".join(lines).encode()
-
-
-async def raw(caller: Caller) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", urlsplit(caller.url).port)
 
 
 @pytest.mark.parametrize("abrupt", [True, False])
@@ -119,7 +98,7 @@ async def test_a_body_that_breaks_off_appends_nothing(
 ) -> None:
     handler = await caller.open()
     kind, body = chunk_body(caller.ticket, handler, bytes(250_000))
-    reader, writer = await raw(caller)
+    reader, writer = await connected(caller.url)
     writer.write(head("UploadFileChunk", f"Content-Type: {kind}", f"Content-Length: {len(body)}"))
     writer.write(body[:-missing])
     await writer.drain()
@@ -141,7 +120,7 @@ async def test_a_client_that_leaves_after_its_last_byte_is_served_all_the_same(
     handler = await caller.open()
     kind, body = chunk_body(caller.ticket, handler, b"data")
     busy = asyncio.create_task(server._store.run(lambda: time.sleep(0.2)))
-    _, writer = await raw(caller)
+    _, writer = await connected(caller.url)
     writer.write(head("UploadFileChunk", f"Content-Type: {kind}", f"Content-Length: {len(body)}") + body)
     await asyncio.sleep(0.1)
     writer.transport.abort()
@@ -153,7 +132,7 @@ async def test_a_client_that_leaves_after_its_last_byte_is_served_all_the_same(
 async def test_a_chunked_body_that_breaks_off_appends_nothing(server: Emulator, caller: Caller) -> None:
     handler = await caller.open()
     kind, body = chunk_body(caller.ticket, handler, bytes(1000))
-    reader, writer = await raw(caller)
+    reader, writer = await connected(caller.url)
     writer.write(head("UploadFileChunk", f"Content-Type: {kind}", "Transfer-Encoding: chunked"))
     writer.write(b"%x\r\n%b\r\n" % (len(body), body))
     await writer.drain()
@@ -166,7 +145,7 @@ async def test_a_chunked_body_that_breaks_off_appends_nothing(server: Emulator, 
 async def test_a_chunked_body_that_is_garbled_appends_nothing(server: Emulator, caller: Caller) -> None:
     handler = await caller.open()
     kind, body = chunk_body(caller.ticket, handler, bytes(1000))
-    reader, writer = await raw(caller)
+    reader, writer = await connected(caller.url)
     writer.write(head("UploadFileChunk", f"Content-Type: {kind}", "Transfer-Encoding: chunked"))
     writer.write(b"%x\r\n%b\r\n" % (len(body), body))
     await writer.drain()

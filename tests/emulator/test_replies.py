@@ -57,6 +57,6 @@ def test_a_failure_says_so_with_its_code_and_more() -> None:
 
 
 def test_a_rejection_carries_no_xml() -> None:
-    reply = rejected_reply(Rejected(400, "path is required"))
+    reply = rejected_reply(Rejected(400, "path is required"), STRICT)
     assert (reply.status, reply.content_type) == (400, "application/problem+json")
     assert b"path is required" in reply.body

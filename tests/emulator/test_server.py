@@ -150,6 +150,47 @@ async def test_a_checkout_can_be_taken_away(server: Emulator, caller: Caller) ->
     assert (await caller.call("UnLock", path="/Library/a")).code == "4000"
 
 
+async def test_checkouts_are_shown(server: Emulator, caller: Caller) -> None:
+    for name in ("a", "b", "c"):
+        await caller.store(f"/Finance/Reports/{name}")
+    assert await server.checkouts() == {}
+    await caller.call("Lock", Path="/Finance/Reports/a")
+    await server.set_checkout("/Finance/Reports/c", "somebody")
+    assert await server.checkouts() == {"/Finance/Reports/a": "demo", "/Finance/Reports/c": "somebody"}
+
+
+async def test_the_tickets_of_one_user_expire(server: Emulator, caller: Caller, other: Caller) -> None:
+    await server.expire_ticket("DEMO")
+    await server.expire_ticket("nobody")
+    assert (await caller.call("FolderExists", Path="/Library")).code == "4010"
+    assert (await other.call("FolderExists", Path="/Library")).ok
+
+
+async def test_all_upload_handlers_expire(server: Emulator, caller: Caller, tmp_path: Path) -> None:
+    handlers = [await caller.staged(), await caller.open()]
+    await server.expire_handlers()
+    assert await server.open_handlers() == []
+    assert list((tmp_path / "data" / "staging").iterdir()) == []
+    for handler in handlers:
+        assert (await caller.chunk(handler, b"data")).code == "4000"
+
+
+async def test_documents_are_looked_at_cheaply(server: Emulator, caller: Caller) -> None:
+    """With as many queries for fifty of them as for one."""
+
+    async def queries() -> int:
+        asked: list[str] = []
+        await server._store.run(lambda: server._store._db.set_trace_callback(asked.append))  # type: ignore[union-attr]
+        await server.documents()
+        await server._store.run(lambda: server._store._db.set_trace_callback(None))  # type: ignore[union-attr]
+        return sum(statement.lstrip().startswith("SELECT") for statement in asked)
+
+    await caller.store("/Finance/Reports/first")
+    one = await queries()
+    await asyncio.gather(*(caller.store(f"/Finance/Reports/{number}") for number in range(49)))
+    assert await queries() == one
+
+
 async def test_a_stopped_emulator_says_so(tmp_path: Path) -> None:
     async with Emulator(tmp_path) as server:
         pass

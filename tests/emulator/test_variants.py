@@ -27,7 +27,8 @@ async def with_and_without(data: Path, variant: str, tried: Callable[[Caller], A
     """What `tried` is told by an emulator with the variant, and by one without."""
     told = []
     for name, variants in (("with", [variant]), ("without", [])):
-        async with Emulator(data / name, variants=variants) as server, Caller(server.url) as caller:
+        users = {"demo": "demo", "other": "secret", "SysAdmin": "pass"}
+        async with Emulator(data / name, users=users, variants=variants) as server, Caller(server.url) as caller:
             await caller.sign_in("demo", "demo")
             told.append(await tried(caller))
     return told[0], told[1]
@@ -127,3 +128,49 @@ async def test_bare_failure(tmp_path: Path, operation: str) -> None:
 async def test_bare_failure_concerns_folders_only(tmp_path: Path) -> None:
     varied, strict = await with_and_without(tmp_path, "bare-failure", refused)
     assert varied.document.attrib == strict.document.attrib
+
+
+@pytest.mark.anyio
+async def test_capital_roots(tmp_path: Path) -> None:
+    varied, strict = await with_and_without(tmp_path, "capital-roots", refused)
+    assert (varied.document.tag, strict.document.tag) == ("Response", "response")
+    varied, strict = await with_and_without(tmp_path, "capital-roots", lambda caller: caller.call("isValidTicket"))
+    assert (varied.document.tag, strict.document.tag) == ("Root", "root")
+
+
+@pytest.mark.anyio
+async def test_capital_booleans(tmp_path: Path) -> None:
+    async def tried(caller: Caller) -> Said:
+        return await caller.chunk(await caller.open(), b"data", crc="0")
+
+    varied, strict = await with_and_without(tmp_path, "capital-booleans", tried)
+    assert (varied["success"], varied["tryagain"]) == ("False", "True")
+    assert (strict["success"], strict["tryagain"]) == ("false", "true")
+
+
+@pytest.mark.anyio
+async def test_no_sysadmin(tmp_path: Path) -> None:
+    def tried(caller: Caller) -> Awaitable[Said]:
+        return caller.call("AuthenticateUser", UID="sysadmin", PWD="pass")
+
+    varied, strict = await with_and_without(tmp_path, "no-sysadmin", tried)
+    assert (varied.ok, varied["error"]) == (False, "[902] Ticket generation not allowed")
+    assert strict.ok
+
+
+@pytest.mark.anyio
+async def test_dead_ticket_4000(tmp_path: Path) -> None:
+    async def tried(caller: Caller) -> Said:
+        caller.ticket = "expired"
+        return await refused(caller)
+
+    varied, strict = await with_and_without(tmp_path, "dead-ticket-4000", tried)
+    assert (varied.code, strict.code) == ("4000", "4010")
+    assert varied["error"] == strict["error"] == "[901] Session expired or Invalid ticket"
+
+
+@pytest.mark.anyio
+async def test_empty_errors(tmp_path: Path) -> None:
+    varied, strict = await with_and_without(tmp_path, "empty-errors", lambda caller: caller.call("DocumentExists"))
+    assert (varied.status, varied.text) == (400, "")
+    assert (strict.status, strict.content_type) == (400, "application/problem+json")

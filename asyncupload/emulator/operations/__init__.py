@@ -17,6 +17,7 @@ from asyncupload.emulator.replies import (
     rejected_reply,
     success_reply,
 )
+from asyncupload.emulator.variants import Behaviour
 
 _BOTH = ("GET", "POST")
 _POST = ("POST",)
@@ -41,15 +42,21 @@ class Operation:
     methods: tuple[str, ...] = _BOTH
     bare_failure: bool = False
 
+    def takes(self, method: str, how: Behaviour) -> bool:
+        return method in self.methods or how.get_chunks
+
     def reply(self, desk: Desk, read: Callable[[], Form]) -> Reply:
         """Read the form, bind it, run, and write the answer."""
 
         def run() -> Answer:
             form = read()
-            form.bind(strings=self.strings, octets=self.octets, numbers=self.numbers, flags=self.flags)
+            form.bind(strings=self._required(desk.how), octets=self.octets, numbers=self.numbers, flags=self.flags)
             return self.run(desk, form)
 
         return self.answered(desk, run)
+
+    def _required(self, how: Behaviour) -> tuple[str, ...]:
+        return tuple(name for name in self.strings if not (how.empty_parameters and name == "xmlParameters"))
 
     def answered(self, desk: Desk, make: Callable[[], Answer]) -> Reply:
         """The answer as this operation writes it.
@@ -62,7 +69,7 @@ class Operation:
         except Refusal as refusal:
             return failure_reply(refusal, self.root, desk.how, bare=self.bare_failure)
         except Rejected as rejected:
-            return rejected_reply(rejected)
+            return rejected_reply(rejected, desk.how)
 
 
 _OF_A_DOCUMENT = ("withPropertySets", "withSecurity", "withOwner", "withVersions")

@@ -1,6 +1,7 @@
 """What every operation stands on: the store, the choices, and the questions that many of them ask."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,37 +13,55 @@ from asyncupload.emulator.replies import Refusal
 from asyncupload.emulator.store import Store
 from asyncupload.emulator.variants import Behaviour
 
+Chunk = bytes | memoryview
+
+
+def as_it_is(chunk: Chunk) -> Chunk:
+    return chunk
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`default_chunk_size` and `document_max_size` in bytes; a maximum of 0 is no limit."""
+    """`default_chunk_size` and `document_max_size` in bytes; a maximum of 0 is no limit.
+
+    `staged` is what is staged of a chunk whose CRC is right; something else only for a fault's sake.
+    """
 
     store: Store
     how: Behaviour
     default_chunk_size: int
     document_max_size: int
+    chunk_sizes: tuple[int, int]
+    staged: Callable[[Chunk], Chunk] = as_it_is
 
     def caller(self, form: Form) -> User:
-        """Who calls. Refusal (4010) without a good ticket; a good one is prolonged.
+        """Who calls. Refusal (4010) without a good ticket."""
+        return self.signed_in(form).user
+
+    def signed_in(self, form: Form) -> Ticket:
+        """The caller's ticket. Refusal (4010) without a good ticket; a good one is prolonged.
 
         Nobody has rights as the anonymous user here, so that no ticket at all is refused like a bad one.
         """
         given = form.text("authenticationTicket")
         ticket = self.store.accounts.look_up(given)
         if ticket is None:
-            raise dead_ticket() if given else Refusal(4010, "[900] Authentication failed")
-        return self.store.accounts.prolong(ticket).user
+            raise self.dead_ticket() if given else Refusal(4010, "[900] Authentication failed")
+        return self.store.accounts.prolong(ticket)
 
     def ticket(self, form: Form, name: str) -> Ticket:
         """The ticket in that field, or in the cookie if the field is empty; not prolonged. Refusal (4010)."""
         ticket = self.store.accounts.look_up(form.text(name) or form.cookie)
         if ticket is None:
-            raise dead_ticket()
+            raise self.dead_ticket()
         return ticket
+
+    def dead_ticket(self) -> Refusal:
+        return Refusal(4000 if self.how.dead_ticket_4000 else 4010, "[901] Session expired or Invalid ticket")
 
     def chunk_size(self, wished: int) -> int:
         """What a wish for a chunk size becomes: 0 is the default, all else is brought into the range."""
-        return self.default_chunk_size if wished == 0 else min(max(wished, SMALLEST_CHUNK), LARGEST_CHUNK)
+        return self.default_chunk_size if wished == 0 else min(max(wished, self.chunk_sizes[0]), self.chunk_sizes[1])
 
     def folder(self, path: str) -> Folder:
         found = self.store.library.folder(path)
@@ -55,10 +74,6 @@ class Desk:
         if found is None:
             raise no_document()
         return found
-
-
-def dead_ticket() -> Refusal:
-    return Refusal(4010, "[901] Session expired or Invalid ticket")
 
 
 def no_document() -> Refusal:

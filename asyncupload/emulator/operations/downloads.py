@@ -15,7 +15,7 @@ def info(desk: Desk, form: Form) -> Answer:
     """GetDownloadInfo: what a download would bring, without a handler."""
     desk.caller(form)
     document = desk.document(form.text("Path"))
-    return Answer(_facts(document, _version(document, 0)))
+    return Answer(_facts(document, _version(desk, document, 0)))
 
 
 def open_latest(desk: Desk, form: Form) -> Answer:
@@ -54,15 +54,16 @@ def delete(desk: Desk, form: Form) -> Answer:
 def _opened(desk: Desk, form: Form, number: int) -> Answer:
     user = desk.caller(form)
     document = desk.document(form.text("Path"))
-    version = _version(document, number)
+    version = _version(desk, document, number)
     chunk_size = desk.chunk_size(form.number("PreferedChunkSize"))
     download = desk.store.library.open_download(version, user.id, chunk_size)
     facts = _facts(document, version)
     return Answer({**facts, "ChunkSize": str(download.chunk_size), "downloadhandler": download.guid})
 
 
-def _version(document: Document, number: int) -> Version:
-    version = document.version(number)
+def _version(desk: Desk, document: Document, number: int) -> Version:
+    latest = number == 0 and desk.how.zero_is_latest
+    version = document.latest if latest else document.version(number)
     if version is None:
         raise no_document()
     return version

@@ -71,6 +71,8 @@ def _known_user(desk: Desk, form: Form) -> User:
     user = desk.store.accounts.check(form.text("UID"), form.text("PWD"))
     if user is None:
         raise Refusal(4010, "[900] Authentication failed")
+    if desk.how.no_sysadmin and user.login.casefold() == "sysadmin":
+        raise Refusal(4030, "[902] Ticket generation not allowed")
     return user
 
 
