@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from asyncupload.emulator.accounts import Ticket, User
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK
 from asyncupload.emulator.library import Document, Folder
 from asyncupload.emulator.replies import Refusal
 from asyncupload.emulator.store import Store
