@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format cover bench package clean
+.PHONY: help demo test storm fuzz check format cover bench package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -21,6 +21,12 @@ demo: $(READY)   ## send a real file up to the embedded server and back (make de
 
 test: $(READY)   ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+storm: $(READY)  ## ten thousand uploads under random faults (ARGS='--seed N' plays one round again)
+	$(BIN)/python tests/storm.py $(ARGS)
+
+fuzz: $(READY)   ## a million mutated answers for the reply reader
+	$(BIN)/python tests/fuzz.py $(ARGS)
 
 check: $(READY)  ## format, lint, types, floors
 	$(BIN)/ruff format --check .

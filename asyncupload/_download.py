@@ -3,41 +3,36 @@
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import aiofiles
 import aiofiles.os
-import anyio
 
 from . import _checksum, _wire
-from ._remote import Remote
-from ._retry import persist
+from ._patience import Patience
 from ._shield import undisturbed
-from .errors import AsyncUploadError, ChecksumMismatch, ForeignReply, TargetUnwritable
+from .errors import ChecksumMismatch, ForeignReply, TargetUnwritable
 from .events import Audience, ChunkReceived, Downloaded
-from .settings import Settings
-
-T = TypeVar("T")
 
 
 class Download:
     """The journey of one file, the other way.
 
     Args:
-        remote: The server.
-        settings: The user's.
+        patience: The client's.
         threads: For blocking writes.
         audience: Told what happens.
         log: A logger bound to this download.
     """
 
-    def __init__(self, remote: Remote, settings: Settings, threads: Executor, audience: Audience, log: Any) -> None:
-        self._remote = remote
-        self._settings = settings
+    def __init__(self, patience: Patience, threads: Executor, audience: Audience, log: Any) -> None:
+        self._patience = patience
+        self._remote = patience.remote
+        self._settings = patience.settings
         self._threads = threads
         self._audience = audience
         self._log = log
@@ -52,7 +47,7 @@ class Download:
         """
         began = time.monotonic()
         target = await self._settled(target)
-        await self._persist(self._remote.log_in)
+        await self._patience.persist(self._remote.log_in)
         async with self._handler(path) as info, self._new_file(target) as file:
             crc32 = await self._receive_all(path, info, file)
             if info.crc32 is not None and info.crc32 != crc32:
@@ -93,7 +88,7 @@ class Download:
 
     async def _receive(self, info: _wire.Info, offset: int) -> _wire.Piece:
         wanted = min(info.chunk_size, info.size - offset)
-        piece = await self._persist(lambda: self._remote.read_chunk(info.handler, offset, wanted))
+        piece = await self._patience.persist(lambda: self._remote.read_chunk(info.handler, offset, wanted))
         if not 0 < len(piece.data) <= wanted:
             raise ForeignReply(
                 f"DownloadFileChunk: {len(piece.data)} bytes came where 1 to {wanted} were asked for",
@@ -109,20 +104,16 @@ class Download:
             nonlocal info
             info = await self._remote.open_download(path, self._settings.chunk_size)
 
-        grace = self._settings.timeouts.cleanup
         try:
-            await self._persist(lambda: undisturbed(open_(), grace=grace))
+            await self._patience.make(open_)
             yield cast(_wire.Info, info)
         finally:
             if info is not None:
-                await undisturbed(self._let_go(info.handler), grace=grace)
+                await self._let_go(info.handler)
 
     async def _let_go(self, handler: str) -> None:
-        try:
-            with anyio.fail_after(self._settings.timeouts.cleanup):
-                await self._persist(lambda: self._remote.close_download(handler))
-        except (AsyncUploadError, TimeoutError) as error:
-            self._log.warning("download_handler_left", handler=handler, reason=str(error))
+        if left := await self._patience.clean_up(lambda: self._remote.close_download(handler)):
+            self._log.warning("download_handler_left", handler=handler, reason=left)
 
     @asynccontextmanager
     async def _new_file(self, target: Path) -> AsyncIterator[Any]:
@@ -145,9 +136,6 @@ class Download:
             await aiofiles.os.unlink(beside, executor=self._threads)
         except OSError as error:
             self._log.warning("temporary_file_left", file=str(beside), reason=str(error))
-
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(lambda: self._remote.with_ticket(attempt), self._settings.retries)
 
 
 @contextmanager

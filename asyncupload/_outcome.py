@@ -11,21 +11,23 @@ REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 
 def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostReply) -> Outcome:
     """Whether the server can have acted on a request that ended in ``error``.
 
-    ==============================================  ===========  ===================================
-    how it ended                                    body left    outcome
-    ==============================================  ===========  ===================================
-    anything                                        not whole    not applied: the declared length is not met
-    no connection, redirect, a status of a refusal  whole        not applied
-    a readable refusal                              whole        not applied, but for exceptions inside the server
-    lost, late, truncated, foreign; 500, 502, 504   whole        unknown; as good as not applied where a repeat does no
-    harm ==============================================  ===========  ===================================
+    * The body did not leave whole: not applied, since the declared length is not met.
+    * A repeat does no harm (REPEAT): as good as not applied.
+    * No connection, a redirect, a status given before the operation runs, a readable refusal: not applied.
+    * A reply lost, late, cut off or foreign, 500, 502, 504, an exception inside the server: unknown.
+    * 503 to a request that makes a document (ASK): unknown as well. It may come from behind a gateway, and to look
+      costs less than a second version.
 
     Args:
         error: How the request ended. A readable success is no error: it is applied.
         body_left: Whether the body's last byte was handed to the connection.
         lost_reply: What the operation says about a reply that is lost.
     """
-    if not body_left or _refused(error) or lost_reply is LostReply.REPEAT:
+    if not body_left or lost_reply is LostReply.REPEAT:
+        return Outcome.NOT_APPLIED
+    if isinstance(error, ForeignReply) and error.status == 503 and lost_reply is LostReply.ASK:
+        return Outcome.UNKNOWN
+    if _refused(error):
         return Outcome.NOT_APPLIED
     return Outcome.UNKNOWN
 

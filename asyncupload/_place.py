@@ -1,28 +1,15 @@
 """The document's place on the server: what stands there, and holding it while a version of it is brought."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
-
-import anyio
+from typing import Any, Literal
 
 from ._names import Destination
-from ._remote import Remote
-from ._retry import persist
-from ._shield import undisturbed
-from .errors import AlreadyExists, AsyncUploadError, CheckedOut, NotFound, ServerError
-from .settings import Settings
-
-T = TypeVar("T")
+from ._patience import Patience
+from .errors import AlreadyExists, CheckedOut, NotFound, ServerError
 
 IfExists = Literal["version", "fail", "skip"]
-
-
-class Persist(Protocol):
-    """Makes attempts at one request until it succeeds or another would not help."""
-
-    async def __call__(self, attempt: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +26,13 @@ class Keeper:
     """Looks at places and holds them.
 
     Args:
-        remote: The server.
-        settings: The user's.
-        patience: How requests are outwaited.
+        patience: The client's.
         log: A logger bound to this upload.
     """
 
-    def __init__(self, remote: Remote, settings: Settings, patience: Persist, log: Any) -> None:
-        self._remote = remote
-        self._settings = settings
-        self._persist = patience
+    def __init__(self, patience: Patience, log: Any) -> None:
+        self._remote = patience.remote
+        self._patience = patience
         self._log = log
 
     async def look(self, to: Destination, if_exists: IfExists) -> Place:
@@ -59,7 +43,7 @@ class Keeper:
             AlreadyExists: The document is there, and must not be.
         """
         try:
-            await self._persist(lambda: self._remote.folder_exists(to.folder))
+            await self._patience.persist(lambda: self._remote.folder_exists(to.folder))
         except NotFound as error:
             raise NotFound(
                 f"the folder {to.folder} does not exist on the server, or is not visible to this user; make it first",
@@ -68,7 +52,7 @@ class Keeper:
                 text=error.text,
             ) from error
         try:
-            crc32 = await self._persist(lambda: self._remote.document_crc32(to.path))
+            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(to.path))
         except NotFound:
             return Place(to, exists=False, crc32=None)
         if if_exists == "fail":
@@ -88,34 +72,33 @@ class Keeper:
 
         async def check_out() -> None:
             nonlocal ours
+            ours = True  # from here on it may be: the reply can be lost, and the next try fail for good
             try:
                 await self._remote.lock(path)
             except ServerError:
                 # Refused to its own holder too, as after a lost reply; and nobody had it a moment ago.
                 if not await self._is_ours(path):
                     raise
-            ours = True
 
         try:
             if place.exists and not await self._is_ours(path):
-                # Undisturbed: torn in mid-request, nobody would give it back.
-                await self._persist(lambda: undisturbed(check_out(), grace=self._settings.timeouts.cleanup))
+                await self._patience.make(check_out)
             yield
         finally:
             if ours:
-                await undisturbed(self._give_back(path), grace=self._settings.timeouts.cleanup)
+                await self._give_back(path)
 
     async def is_still_ours(self, path: str) -> bool:
         """Whether the check-out that was ours is so yet."""
-        return await self._persist(lambda: self._is_ours_now(path))
+        return await self._patience.persist(lambda: self._is_ours_now(path))
 
     async def _is_ours_now(self, path: str) -> bool:
         return self._same((await self._remote.document(path)).holder)
 
     async def _is_ours(self, path: str) -> bool:
         if not self._remote.name:
-            await self._persist(self._remote.whoami)
-        holder = (await self._persist(lambda: self._remote.document(path))).holder
+            await self._patience.persist(self._remote.whoami)
+        holder = (await self._patience.persist(lambda: self._remote.document(path))).holder
         if holder and not self._same(holder):
             raise CheckedOut(f"{path} is checked out by {holder}; nothing was sent", by=holder)
         return bool(holder)
@@ -124,9 +107,6 @@ class Keeper:
         return holder.casefold() == self._remote.name.casefold()
 
     async def _give_back(self, path: str) -> None:
-        """Never raises: the reason for coming here must go on. A document that is not checked out any more is as
-        good."""
-
         async def unlock() -> None:
             try:
                 await self._remote.unlock(path)
@@ -135,8 +115,5 @@ class Keeper:
                 if await self._is_ours_now(path):
                     raise
 
-        try:
-            with anyio.fail_after(self._settings.timeouts.cleanup):
-                await persist(lambda: self._remote.insisting(unlock), self._settings.retries)
-        except (AsyncUploadError, TimeoutError) as error:
-            self._log.warning("checkout_left", reason=str(error) or "no time left to give it back")
+        if left := await self._patience.clean_up(unlock):
+            self._log.warning("checkout_left", reason=left)

@@ -271,10 +271,11 @@ class Remote:
         try:
             stored = await self._ask(call, seconds=self._timeouts.finalize, delivery=delivery)
         except AsyncUploadError as error:
-            handler.consumed = error.outcome is not Outcome.NOT_APPLIED
+            # Once it may be, it stays so: that a repeat is refused says nothing about the first.
+            handler.consumed = handler.consumed or error.outcome is not Outcome.NOT_APPLIED
             raise
         except BaseException:
-            handler.consumed = delivery.complete
+            handler.consumed = handler.consumed or delivery.complete
             raise
         handler.consumed = True
         return stored
@@ -283,12 +284,17 @@ class Remote:
         """Discard what is staged."""
         await self._ask(_wire.delete_handler(self._key(), handler.id))
 
-    def change_encoding(self) -> bool:
-        """Write chunks the other way, if that is still to be tried. False, and back to the first way, if it was in
-        vain."""
+    def change_encoding(self, refused: Encoding) -> bool:
+        """Write chunks the other way, if that is still to be tried. False, and back to the first way, if it was in vain.
+
+        Args:
+            refused: The way in which the refused chunk was written: somebody else may have changed over since.
+        """
+        if refused is not self.encoding:
+            return True
         if not self.may_change_encoding:
             return False
-        changed = self.encoding is Encoding.MULTIPART
+        changed = refused is Encoding.MULTIPART
         self.encoding = Encoding.FORM if changed else Encoding.MULTIPART
         return changed
 

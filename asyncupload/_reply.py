@@ -182,7 +182,11 @@ def _refusal(operation: str, reply: Reply, hide: Callable[[str], str]) -> Server
     """The error for ``success="false"`` (or no ``success`` at all, which some failures lack)."""
     text = _shown(hide(reply.get("error")))
     code = reply.number("errorCode")
-    kind = _classify(operation, code, text)
+    # A refused login says so in full: anything less is no reason never to try this password again.
+    login = operation == "AuthenticateUser" and reply.has("success")
+    kind = LoginRefused if login else _classify(operation, code, text)
+    if text.startswith("SystemError") or (code is not None and code >= 5000):
+        kind = ServerError
     shown = f"{text or 'refused without a reason'}{f' (code {code})' if code is not None else ''}"
     return kind(f"{operation}: {shown}", operation=operation, code=code, text=text)
 
@@ -198,10 +202,6 @@ _TICKET_TEXTS = ("[900]", "[901]")
 
 
 def _classify(operation: str, code: int | None, text: str) -> type[ServerError]:
-    if text.startswith("SystemError") or (code is not None and code >= 5000):
-        return ServerError
-    if operation == "AuthenticateUser":
-        return LoginRefused
     # A dead ticket is also reported as 4000 with the old text, by one operation at least.
     if text.startswith(_TICKET_TEXTS):
         return TicketRefused

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from . import _wire
+from ._patience import Patience
 from ._place import Place
 from ._remote import Remote
-from ._retry import Pause, persist
+from ._retry import persist
 from .errors import AsyncUploadError, NotFound, Outcome, OutcomeUnknown
-from .settings import Retries, Settings
+from .settings import Retries
 
 REPEAT_AFTER = 3
 """Looks that found nothing, before the same request goes once more. With its handler consumed it can do nothing twice:
@@ -24,29 +25,21 @@ class _NotThere(AsyncUploadError):
 
 
 async def settle(
-    remote: Remote,
-    place: Place,
-    crc32: int,
-    token: str,
-    repeat: Callable[[], Awaitable[_wire.Stored]],
-    settings: Settings,
-    pause: Pause,
+    patience: Patience, place: Place, crc32: int, token: str, repeat: Callable[[], Awaitable[_wire.Stored]]
 ) -> _wire.Stored:
     """Look until the document is found, the repeated request makes it, or the time for it is up.
 
     Args:
-        remote: The server.
+        patience: The client's.
         place: What stood there before.
         crc32: Of what was sent.
         token: Stands in the comment of our version, and in no other: it tells two equal contents apart.
         repeat: Sends the request once more, on the same handler.
-        settings: The user's.
-        pause: The client's.
 
     Raises:
         OutcomeUnknown: It is still not there; the server may be about to store it yet, so nobody sends it again.
     """
-    looks = 0
+    remote, settings, looks = patience.remote, patience.settings, 0
 
     async def attempt() -> _wire.Stored:
         nonlocal looks
@@ -68,7 +61,7 @@ async def settle(
     why: object = "it was not there in time"
     try:
         with anyio.move_on_after(settings.timeouts.settle):
-            return await persist(attempt, rules, pause=pause)
+            return await persist(attempt, rules, pause=patience.pause)
     except AsyncUploadError as error:
         why = error
     raise OutcomeUnknown(

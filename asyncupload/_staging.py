@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, cast
 
 import anyio
 
 from . import _checksum
 from ._checksum import Part
+from ._patience import Patience
 from ._pipeline import SealedChunk, sealed_chunks
-from ._remote import Handler, Remote
-from ._retry import Pause, persist
-from ._shield import undisturbed
+from ._remote import Handler
+from ._wire import Encoding
 from .errors import (
     AsyncUploadError,
     ChecksumMismatch,
@@ -25,22 +26,31 @@ from .errors import (
     SourceChanged,
 )
 from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
-from .settings import SMALLEST_CHUNK, Loss, Settings
+from .settings import SMALLEST_CHUNK, Loss
 from .sources import Content
+
+
+class Reason(Enum):
+    """Why a handler cannot lead to a document any more."""
+
+    LOST = "a chunk, or the handler itself, is lost"
+    MISMATCH = "other bytes are staged than were sent"
+    TOO_LARGE = "chunks of its size are refused"
+    REFUSED = "no document is made of it"
 
 
 class StartOver(Exception):
     """This handler cannot lead to a document any more, but another can.
 
     Attributes:
-        error: Why; raised if there is no other attempt left.
-        free: Whether it counts as none, since something was learned that will not be met again.
+        error: What happened; raised if there is no other attempt left.
+        reason: What kind of trouble it is: some kinds are worth another attempt more often than others.
     """
 
-    def __init__(self, error: AsyncUploadError, *, free: bool = False) -> None:
+    def __init__(self, error: AsyncUploadError, reason: Reason = Reason.LOST) -> None:
         super().__init__(str(error))
         self.error = error
-        self.free = free
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,8 @@ class Tally:
                     f"ours {self.crc32:08X}{'; ' + why if why else ''}); nothing was stored",
                     expected=self.crc32,
                     found=self.staged_crc32,
-                )
+                ),
+                Reason.MISMATCH,
             )
 
 
@@ -104,10 +115,8 @@ class Staging:
     """Brings one source to one server, as often as it takes.
 
     Args:
-        remote: The server.
-        settings: The user's.
+        patience: The client's.
         threads: The client's.
-        pause: The client's.
         audience: Told what happens.
         log: A logger bound to this upload.
         path: Where the document will be: for messages.
@@ -115,21 +124,12 @@ class Staging:
     """
 
     def __init__(
-        self,
-        remote: Remote,
-        settings: Settings,
-        threads: Threads,
-        pause: Pause,
-        audience: Audience,
-        log: Any,
-        *,
-        path: str,
-        rereadable: bool,
+        self, patience: Patience, threads: Threads, audience: Audience, log: Any, *, path: str, rereadable: bool
     ) -> None:
-        self._remote = remote
-        self._settings = settings
+        self._patience = patience
+        self._remote = patience.remote
+        self._settings = patience.settings
         self._threads = threads
-        self._pause = pause
         self._audience = audience
         self._log = log
         self._path = path
@@ -145,19 +145,13 @@ class Staging:
     async def handler(self, size: int | None) -> AsyncIterator[Handler]:
         """A handler that is deleted on every way out but that on which a document was, or may have been, made of it."""
         handler: Handler | None = None
-        grace = self._settings.timeouts.cleanup
 
         async def create() -> None:
             nonlocal handler
             handler = await self._remote.create_handler()
 
         try:
-            # Undisturbed: cancelled in mid-request, nobody would know the name of what the server has made.
-            await persist(
-                lambda: self._remote.with_ticket(lambda: undisturbed(create(), grace=grace)),
-                self._settings.retries,
-                pause=self._pause,
-            )
+            await self._patience.make(create)
             opened = cast(Handler, handler)
             self._log, self.last_handler = self._log.bind(handler=opened.id), opened.id
             self._log.debug("handler_opened", chunk_size=opened.chunk_size, size=size)
@@ -167,22 +161,12 @@ class Staging:
             yield opened
         except BaseException:
             if handler is not None and not handler.consumed:
-                await undisturbed(self._discard(handler), grace=grace)
+                await self._discard(handler)
             raise
 
     async def _discard(self, handler: Handler) -> None:
-        """Delete a handler, or say in the log that it is left. Never raises: the reason for coming here must go on."""
-
-        async def delete() -> None:
-            await self._remote.delete_handler(handler)
-
-        try:
-            with anyio.fail_after(self._settings.timeouts.cleanup):
-                # Without the pause that the server may have asked for: it could outlast the time for cleaning up.
-                await persist(lambda: self._remote.insisting(delete), self._settings.retries)
-        except (AsyncUploadError, TimeoutError) as error:
-            reason = str(error) or "no time left to delete it"
-            self._log.warning("handler_left", reason=reason)
+        if left := await self._patience.clean_up(lambda: self._remote.delete_handler(handler)):
+            self._log.warning("handler_left", reason=left)
         else:
             self._log.debug("handler_deleted")
 
@@ -200,7 +184,11 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
+        encoding = self._remote.encoding
+
         async def attempt() -> int | None:
+            nonlocal encoding
+            encoding = self._remote.encoding
             try:
                 return await self._remote.send_chunk(handler, chunk)
             except AsyncUploadError as error:
@@ -222,13 +210,11 @@ class Staging:
             )
 
         try:
-            answer = await persist(
-                lambda: self._remote.with_ticket(attempt), self._settings.retries, pause=self._pause, on_retry=retried
-            )
+            answer = await self._patience.persist(attempt, on_retry=retried)
         except HandlerLost as error:
             raise StartOver(error) from error
         except AsyncUploadError as error:
-            if not self._change_encoding(error, chunk):
+            if not self._change_encoding(error, chunk, encoding):
                 self._try_smaller(error, handler, chunk)
                 raise
             return await self._send(handler, chunk, size, tally)
@@ -249,10 +235,10 @@ class Staging:
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED
 
-    def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk) -> bool:
+    def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in the other way of writing it."""
         refused = isinstance(error, ForeignReply) and error.status in {400, 415}
-        return chunk.number == 1 and refused and self._remote.change_encoding()
+        return chunk.number == 1 and refused and self._remote.change_encoding(encoding)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""
@@ -261,4 +247,4 @@ class Staging:
         at_first = chunk.number == 1 and (status in {400, 404} or isinstance(error, ConnectionLost))
         if (status == 413 or at_first) and len(chunk.data) > SMALLEST_CHUNK:
             self._remote.wish = min(self._remote.wish, max(SMALLEST_CHUNK, handler.chunk_size // 2))
-            raise StartOver(error, free=True) from error
+            raise StartOver(error, Reason.TOO_LARGE) from error

@@ -2,25 +2,25 @@
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from . import _wire
 from ._names import Destination
+from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import IfExists, Keeper, Place
-from ._remote import Handler, Remote
-from ._retry import Pause, persist
+from ._remote import Handler
 from ._settle import settle
-from ._staging import Staging, StartOver, Tally, Threads
+from ._staging import Reason, Staging, StartOver, Tally, Threads
 from .errors import AsyncUploadError, ChecksumMismatch, Outcome, OutcomeUnknown, ServerError
 from .events import Audience, Committing, Receipt, Restarted, Stored
-from .settings import Settings
 from .sources import Content, Source
 
-T = TypeVar("T")
+HALVINGS = 7
+"""From the largest chunk to the smallest: so often a smaller one can be tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,37 +37,24 @@ class Upload:
     """The journey of one file.
 
     Args:
-        remote: The server.
-        settings: The user's.
+        patience: The client's.
         threads: The client's.
-        pause: The client's.
         audience: Told what happens.
         log: A logger bound to this upload.
         task: What is to be done.
     """
 
-    def __init__(
-        self,
-        remote: Remote,
-        settings: Settings,
-        threads: Threads,
-        pause: Pause,
-        audience: Audience,
-        log: Any,
-        task: Task,
-    ) -> None:
-        self._remote = remote
-        self._settings = settings
+    def __init__(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> None:
+        self._patience = patience
+        self._remote = patience.remote
+        self._settings = patience.settings
         self._threads = threads
-        self._pause = pause
         self._audience = audience
         self._log = log
         self._task = task
-        self._staging = Staging(
-            remote, settings, threads, pause, audience, log, path=task.to.path, rereadable=task.source.rereadable
-        )
-        self._keeper = Keeper(remote, settings, self._persist, log)
-        self._restarted = 0
+        self._keeper = Keeper(patience, log)
+        self._staging = Staging(patience, threads, audience, log, path=task.to.path, rereadable=task.source.rereadable)
+        self._reasons = Counter[Reason]()
 
     async def run(self) -> Receipt:
         """Bring the source to its destination, and say in one line of the log how it ended.
@@ -106,12 +93,17 @@ class Upload:
         task = self._task
         async with AsyncExitStack() as opened:
             content = await opened.enter_async_context(task.source.open(self._threads.reading))
-            await self._persist(self._remote.log_in)
+            await self._patience.persist(self._remote.log_in)
             place = await self._keeper.look(task.to, task.if_exists)
-            if task.if_exists == "skip" and (same := await self._unchanged(place)):
-                return self._receipt(place, same, await self._as_it_stands(place), began, status="unchanged")
+            if task.if_exists == "skip" and place.exists and task.source.rereadable:
+                await opened.aclose()  # a file object cannot be read in two places
+                if same := await self._unchanged(place):
+                    return self._receipt(place, same, await self._as_it_stands(place), began, status="unchanged")
+                content = await opened.enter_async_context(task.source.open(self._threads.reading))
             async with self._keeper.hold(place):
                 tally, stored = await self._passes(place, content, opened)
+                if stored.version_id is None:  # some servers confirm without a name, and a receipt needs one
+                    stored = await self._named(place, stored)
         if tally.staged_crc32 is None:
             await self._verify(tally, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
@@ -126,14 +118,21 @@ class Upload:
             await opened.aclose()
             content = await opened.enter_async_context(self._task.source.open(self._threads.reading))
 
+    @property
+    def _restarted(self) -> int:
+        """Smaller chunks do not count: what was learned about the server is no fault of the file's."""
+        return self._reasons.total() - self._reasons[Reason.TOO_LARGE]
+
     def _count_restart(self, again: StartOver) -> None:
         """Let the upload begin anew, if it can and has not too often."""
-        # Bytes that arrive wrong twice are no accident: then whatever is on the way must be mended first.
-        limit = 1 if isinstance(again.error, ChecksumMismatch) else self._settings.retries.restarts
-        if not self._task.source.rereadable or (self._restarted >= limit and not again.free):
+        restarts = self._settings.retries.restarts
+        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
+        limit = min(restarts, 1) if again.reason in {Reason.MISMATCH, Reason.REFUSED} else restarts
+        if again.reason is Reason.TOO_LARGE:
+            limit = HALVINGS
+        self._reasons[again.reason] += 1
+        if not self._task.source.rereadable or self._reasons[again.reason] > limit or self._restarted > restarts:
             raise again.error
-        if not again.free:
-            self._restarted += 1
         self._log.info("upload_restarted", reason=str(again.error))
         self._audience.tell(Restarted(path=self._task.to.path, reason=str(again.error)))
 
@@ -154,11 +153,11 @@ class Upload:
             return await self._remote.finalize(handler, place.to, comment, new=not place.exists)
 
         try:
-            return await self._persist(request)
+            return await self._patience.persist(request)
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 self._log.info("settling", reason=str(error))
-                return await settle(self._remote, place, tally.crc32, token, request, self._settings, self._pause)
+                return await settle(self._patience, place, tally.crc32, token, request)
             if type(error) is ServerError and error.code in {None, 4000}:
                 await self._start_over_if_ours(error, place)
             raise
@@ -167,12 +166,12 @@ class Upload:
         """4000 means that the handler is gone, or that the document is not checked out: the second is not for us to
         mend."""
         if not place.exists or await self._keeper.is_still_ours(place.to.path):
-            raise StartOver(error) from error
+            raise StartOver(error, Reason.REFUSED) from error
 
     async def _verify(self, tally: Tally, path: str) -> None:
         """For servers that keep the staged checksum to themselves: compare what is stored."""
         try:
-            found = await self._persist(lambda: self._remote.document_crc32(path))
+            found = await self._patience.persist(lambda: self._remote.document_crc32(path))
         except AsyncUploadError as error:
             raise OutcomeUnknown(f"{path} is stored, but its checksum could not be asked for: {error}") from error
         if found != tally.crc32:
@@ -185,8 +184,6 @@ class Upload:
 
     async def _unchanged(self, place: Place) -> "Tally | None":
         """What was read, if the document that stands there is equal to it: the source is read through for that."""
-        if not place.exists or not self._task.source.rereadable:
-            return None
         tally = Tally()
         async with (
             self._task.source.open(self._threads.reading) as content,
@@ -200,12 +197,19 @@ class Upload:
                 tally.add(chunk, None)
         if tally.crc32 != place.crc32:
             return None
-        info = await self._persist(lambda: self._remote.document_info(place.to.path))
+        info = await self._patience.persist(lambda: self._remote.document_info(place.to.path))
         return tally if info.size == tally.sent else None
 
+    async def _named(self, place: Place, stored: _wire.Stored) -> _wire.Stored:
+        try:
+            return await self._as_it_stands(place)
+        except AsyncUploadError as error:  # it is stored all the same
+            self._log.warning("ids_unknown", reason=str(error))
+            return stored
+
     async def _as_it_stands(self, place: Place) -> _wire.Stored:
-        document = await self._persist(lambda: self._remote.document(place.to.path))
-        versions = await self._persist(lambda: self._remote.versions(place.to.path))
+        document = await self._patience.persist(lambda: self._remote.document(place.to.path))
+        versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
         return _wire.Stored(document.document_id, max((version.number for version in versions), default=None))
 
     def _receipt(
@@ -230,9 +234,6 @@ class Upload:
             verified_by="stored checksum" if tally.staged_crc32 is None else "staged checksum",
             seconds=time.monotonic() - began,
         )
-
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(lambda: self._remote.with_ticket(attempt), self._settings.retries, pause=self._pause)
 
 
 def _status(error: BaseException) -> str:

@@ -3,12 +3,11 @@
 import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -16,9 +15,9 @@ import anyio.to_thread
 from ._download import Download
 from ._log import get_logger
 from ._names import destination
+from ._patience import Patience
 from ._place import IfExists
 from ._remote import Remote
-from ._retry import Pause, persist
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
@@ -29,8 +28,6 @@ from .errors import AsyncUploadError, UsageError
 from .events import Audience, Downloaded, Listener, Receipt
 from .settings import Settings
 from .sources import Uploadable, as_source
-
-T = TypeVar("T")
 
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
@@ -102,7 +99,7 @@ class Client:
             chunk_size=self.settings.chunk_size,
             encoding=None if self.settings.encoding == "auto" else Encoding(self.settings.encoding),
         )
-        self._pause = Pause()
+        self._patience = Patience(self._remote, self.settings)
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
@@ -173,7 +170,7 @@ class Client:
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, comment=version_comment, if_exists=if_exists)
         audience = Audience(on_event, log)
-        return await Upload(self._remote, self.settings, threads, self._pause, audience, log, task).run()
+        return await Upload(self._patience, threads, audience, log, task).run()
 
     async def download(
         self, path: str, target: str | os.PathLike[str], *, on_event: Listener | None = None
@@ -193,7 +190,7 @@ class Client:
         threads = self._entered()
         where = destination(path)
         log = get_logger(path=where.path, target=str(target))
-        journey = Download(self._remote, self.settings, threads.reading, Audience(on_event, log), log)
+        journey = Download(self._patience, threads.reading, Audience(on_event, log), log)
         return await journey.run(where.path, Path(target))
 
     async def check(self) -> ServerReport:
@@ -204,19 +201,19 @@ class Client:
         """
         self._entered()
         began = time.monotonic()
-        version = await self._persist(self._remote.server_version)
+        version = await self._patience.persist(self._remote.server_version)
         round_trip = time.monotonic() - began
-        await self._persist(self._remote.log_in)
-        user = await self._persist(self._remote.whoami)
+        await self._patience.persist(self._remote.log_in)
+        user = await self._patience.persist(self._remote.whoami)
         try:
-            limits = await self._persist(self._remote.limits)
+            limits = await self._patience.persist(self._remote.limits)
         except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
             limits = None
         return ServerReport(
             url=str(self._transport.url),
             version=version,
             user=user,
-            chunk_size=await self._persist(self._granted),
+            chunk_size=await self._patience.persist(self._granted),
             default_chunk_size=limits.default_chunk_size if limits else None,
             document_max_size=limits.document_max_size if limits else None,
             round_trip=round_trip,
@@ -225,13 +222,10 @@ class Client:
     async def _granted(self) -> int:
         async def probe() -> int:
             handler = await self._remote.create_handler()
-            await self._persist(lambda: self._remote.delete_handler(handler))
+            await self._patience.persist(lambda: self._remote.delete_handler(handler))
             return handler.chunk_size
 
         return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)
-
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(lambda: self._remote.with_ticket(attempt), self.settings.retries, pause=self._pause)
 
     def _entered(self) -> Threads:
         if self._threads is None:

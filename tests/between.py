@@ -1,6 +1,6 @@
 """A real proxy on a real socket, which may rewrite what passes: for servers that the emulator does not play."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,9 +11,24 @@ Rewrite = Callable[[str, bytes], bytes]
 """From the operation's name and a body to the body that passes instead."""
 
 
+Instead = Callable[[str, bytes], tuple[int, bytes] | None]
+"""From the operation's name and a body to the status and the body that answer it; None lets it pass to the server."""
+
+Meanwhile = Callable[[str], Awaitable[None]]
+"""Called with the operation's name before a request goes on: what others do to the server at that moment."""
+
+
 def as_it_is(operation: str, body: bytes) -> bytes:
     """Rewrites nothing."""
     return body
+
+
+def nothing_instead(operation: str, body: bytes) -> None:
+    """Everything passes."""
+
+
+async def nothing(operation: str) -> None:
+    """Nobody does anything."""
 
 
 @dataclass
@@ -28,7 +43,14 @@ class Between:
 
 
 @asynccontextmanager
-async def between(server: str, *, request: Rewrite = as_it_is, answer: Rewrite = as_it_is) -> AsyncIterator[Between]:
+async def between(
+    server: str,
+    *,
+    request: Rewrite = as_it_is,
+    answer: Rewrite = as_it_is,
+    instead: Instead = nothing_instead,
+    meanwhile: Meanwhile = nothing,
+) -> AsyncIterator[Between]:
     """A proxy before ``server``."""
     seen = Between()
 
@@ -36,6 +58,9 @@ async def between(server: str, *, request: Rewrite = as_it_is, answer: Rewrite =
         operation, body = incoming.path.rpartition("/")[2], await incoming.read()
         seen.urls.append(incoming.path_qs)
         seen.requests.append((operation, body))
+        await meanwhile(operation)
+        if (given := instead(operation, body)) is not None:
+            return web.Response(status=given[0], body=given[1], headers={"Content-Type": "text/xml"})
         headers = {"Content-Type": incoming.headers["Content-Type"]}
         async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as outgoing:
             return web.Response(

@@ -102,3 +102,94 @@ def test_no_text_is_misread(text: str) -> None:
     except ValueError:
         return
     assert f"{crc:X}" == text.strip().upper().lstrip("0") or crc == 0
+
+
+# ── which chunk it was ────────────────────────────────────────────────────────────────────────────────────────────────
+
+CHUNKS = st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=15)
+
+
+def _parts(chunks: list[bytes]) -> list[_checksum.Part]:
+    return [_checksum.Part(zlib.crc32(chunk), len(chunk)) for chunk in chunks]
+
+
+def _explanations(chunks: list[bytes], found: int) -> set[str]:
+    """Slowly, by the bytes: every single chunk that explains it."""
+    told = set()
+    for at, chunk in enumerate(chunks):
+        if zlib.crc32(b"".join([*chunks[: at + 1], chunk, *chunks[at + 1 :]])) == found:
+            told.add(f"chunk {at + 1} was appended twice")
+        if zlib.crc32(b"".join([*chunks[:at], *chunks[at + 1 :]])) == found:
+            told.add(f"chunk {at + 1} is missing")
+    return told
+
+
+@settings(deadline=None)
+@given(chunks=CHUNKS, data=st.data())
+def test_a_doubled_chunk_is_named(chunks: list[bytes], data: st.DataObject) -> None:
+    """Fault 60. Of equal chunks side by side, any may be named: no checksum tells them apart."""
+    at = data.draw(st.integers(0, len(chunks) - 1))
+    found = zlib.crc32(b"".join([*chunks[: at + 1], chunks[at], *chunks[at + 1 :]]))
+
+    told = _checksum.explain(_parts(chunks), found)
+
+    assert told in _explanations(chunks, found)
+    assert _checksum.explain(_parts(chunks), found, {at + 1}) in {
+        f"chunk {at + 1} was appended twice",
+        f"chunk {at + 1} is missing",
+    }
+
+
+@settings(deadline=None)
+@given(chunks=CHUNKS, data=st.data())
+def test_a_lost_chunk_is_named(chunks: list[bytes], data: st.DataObject) -> None:
+    """Fault 61."""
+    at = data.draw(st.integers(0, len(chunks) - 1))
+    found = zlib.crc32(b"".join([*chunks[:at], *chunks[at + 1 :]]))
+
+    assert _checksum.explain(_parts(chunks), found) in _explanations(chunks, found)
+
+
+@settings(deadline=None)
+@given(chunks=CHUNKS, found=CRCS)
+def test_what_no_single_chunk_explains_is_not_explained(chunks: list[bytes], found: int) -> None:
+    told = _checksum.explain(_parts(chunks), found)
+
+    assert told in (_explanations(chunks, found) or {""})
+
+
+@pytest.mark.parametrize("happened", [b"aabbcc", b"abbcc", b"bb", b"cba", b"a"])
+def test_two_things_at_once_are_not_explained(happened: bytes) -> None:
+    """Better no word than a wrong one."""
+    assert _checksum.explain(_parts([b"a", b"b", b"c"]), zlib.crc32(happened)) == ""
+
+
+def test_suspects_are_named_before_their_equals() -> None:
+    """A file of zeros has equal chunks: the one whose reply was lost is the one to name."""
+    chunks = [b"same"] * 6
+    doubled, missing = zlib.crc32(b"same" * 7), zlib.crc32(b"same" * 5)
+
+    assert _checksum.explain(_parts(chunks), doubled) == "chunk 1 was appended twice"
+    assert _checksum.explain(_parts(chunks), doubled, {4}) == "chunk 4 was appended twice"
+    assert _checksum.explain(_parts(chunks), missing, {5, 3}) == "chunk 3 is missing"
+
+
+def test_suspects_that_explain_nothing_hide_nobody() -> None:
+    chunks = [b"one", b"two", b"three"]
+
+    assert _checksum.explain(_parts(chunks), zlib.crc32(b"onetwotwothree"), {1, 3}) == "chunk 2 was appended twice"
+
+
+def test_nothing_sent_explains_nothing() -> None:
+    assert _checksum.explain([], 1) == ""
+
+
+def test_a_long_file_is_explained_without_reading_it() -> None:
+    """Two combinations per chunk: 3,000 chunks of 32 MiB are 94 GiB, of which no byte is there."""
+    parts = [_checksum.Part(number * 2654435761 % 2**32, 32 * 2**20) for number in range(3000)]
+    found = _checksum.EMPTY
+    for number, part in enumerate(parts, 1):
+        for _ in range(2 if number == 2718 else 1):
+            found = _checksum.combine(found, *part)
+
+    assert _checksum.explain(parts, found) == "chunk 2718 was appended twice"

@@ -121,7 +121,7 @@ async def test_the_standard_logger_gets_the_lines_with_the_callers_context(
         "source='bytes'",
         "request_id='r-17'",
         f"document_id={receipt.document_id}",
-        "size=7",
+        "sent=7",
         "chunks=1",
         "resent=0",
         "restarted=0",

@@ -114,7 +114,14 @@ async def test_a_chunk_with_a_wrong_checksum_is_refused_and_may_go_again(tmp_pat
 
 @pytest.mark.parametrize(
     ("fault", "consumed"),
-    [(None, True), ("drop-after", True), ("drop-before", True), ("html", True), ("refuse-503", False)],
+    [
+        (None, True),
+        ("drop-after", True),
+        ("drop-before", True),
+        ("html", True),
+        ("refuse-429", False),
+        ("refuse-503", True),
+    ],
 )
 async def test_a_handler_knows_whether_a_document_may_be_in_the_making(
     fault: str | None, consumed: bool, tmp_path: Path

@@ -149,7 +149,8 @@ def test_try_again_is_obeyed_whatever_success_says(success: str, word: str) -> N
 
 
 def test_no_try_again_is_no_success() -> None:
-    assert type(refused('<root tryagain="false"/>')) is ServerError
+    assert type(refused('<root tryagain="false"/>', "LogOut")) is ServerError
+    assert type(refused('<root tryagain="false"/>')) is HandlerLost
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,12 +174,19 @@ REFUSALS: list[tuple[str, str, type[ServerError]]] = [
     # Not every 4000 speaks of the handler.
     ("UploadDocumentWithHandler", 'success="false" errorCode="4000"', ServerError),
     ("FolderExists", 'success="false" errorCode="4170"', ServerError),
-    ("FolderExists", 'success="false" error="odd"', ServerError),
-    ("FolderExists", 'success="false"', ServerError),
-    ("FolderExists", 'success="no"', ServerError),
-    ("FolderExists", 'success=""', ServerError),
+    ("LogOut", 'success="false" error="odd"', ServerError),
+    ("LogOut", 'success="false"', ServerError),
+    ("LogOut", 'success="no"', ServerError),
+    ("LogOut", 'success=""', ServerError),
+    # Older servers give no code, and words in any language: what was asked says what is missing.
+    ("FolderExists", 'success="false" error="Ordner nicht gefunden."', NotFound),
+    ("DocumentExists", 'success="false" error="Dokument nicht gefunden."', NotFound),
+    ("UploadFileChunk", 'success="false" error="Der Handler ist unbekannt."', HandlerLost),
+    ("DocumentExists", 'success="false" errorCode="4170"', ServerError),
+    ("UploadFileChunk", 'success="false" errorCode="4170"', ServerError),
     # Some refusals lack `success` altogether.
-    ("FolderExists", 'error="Folder not found."', ServerError),
+    ("FolderExists", 'error="Folder not found."', NotFound),
+    ("LogOut", 'error="Odd."', ServerError),
     ("FolderExists", 'errorCode="4041" error="Folder not found."', NotFound),
     # An exception inside the server.
     ("UploadFileChunk", 'success="false" errorCode="5030"', ServerError),
@@ -211,6 +219,15 @@ def test_a_refusal_says_what_the_server_said() -> None:
 
     assert (error.code, error.text) == (4170, "In use.")
     assert str(error) == "FolderExists: In use. (code 4170)"
+
+
+def test_a_servers_words_do_not_flood_or_steer_a_terminal() -> None:
+    """A text may hold a whole page, or sequences that a terminal obeys."""
+    error = refused(f'<root success="false" error="one&#10;two&#155;31m {"x" * 5000}"/>', "LogOut")
+
+    assert len(error.text) <= 500
+    assert str(error).isprintable()
+    assert error.text.startswith("one two 31m xxx")
 
 
 def test_a_refusal_without_words_says_so() -> None:

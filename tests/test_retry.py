@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload._retry import next_wait, persist
+from asyncupload._retry import Pause, next_wait, persist
 from asyncupload.errors import (
     AsyncUploadError,
     ChunkRefused,
@@ -245,3 +245,94 @@ async def test_a_cancelled_attempt_is_not_made_again() -> None:
         await persist(attempt, QUICK)
 
     assert attempt.made == 1
+
+
+# ── a pause for all ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+OBEDIENT = Retries(attempts=4, first_wait=0, longest_wait=0, longest_obeyed=3600)
+
+
+async def _over(task: "asyncio.Future[str]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.anyio
+async def test_one_uploads_pause_is_kept_by_all() -> None:
+    """Faults 46 and 47: one is told to wait an hour, and another, which never failed, does not begin either."""
+    pause, busied, innocent = Pause(), Attempts(busy(3600)), Attempts()
+    first = asyncio.ensure_future(persist(busied, OBEDIENT, pause=pause))
+    await anyio.wait_all_tasks_blocked()
+    second = asyncio.ensure_future(persist(innocent, OBEDIENT, pause=pause))
+    await anyio.wait_all_tasks_blocked()
+
+    assert (busied.made, innocent.made) == (1, 0)
+    await _over(first)
+    await _over(second)
+
+
+@pytest.mark.anyio
+async def test_what_cleans_up_does_not_keep_the_pause() -> None:
+    pause, attempt = Pause(), Attempts()
+    pause.heed(busy(3600), OBEDIENT)
+
+    assert await persist(attempt, OBEDIENT) == "done"
+
+
+@pytest.mark.anyio
+async def test_a_pause_is_heeded_even_by_an_attempt_that_gives_up() -> None:
+    """The last attempt's wish is the server's as well: the next request must not come at once."""
+    pause, late = Pause(), Attempts()
+    with pytest.raises(ForeignReply):
+        await persist(Attempts(busy(3600)), Retries(attempts=1, longest_obeyed=3600), pause=pause)
+    task = asyncio.ensure_future(persist(late, OBEDIENT, pause=pause))
+    await anyio.wait_all_tasks_blocked()
+
+    assert late.made == 0
+    await _over(task)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wish", [None, 0.0])
+async def test_without_a_wish_there_is_no_pause(wish: float | None) -> None:
+    pause = Pause()
+    pause.heed(busy(wish), OBEDIENT)
+
+    with anyio.fail_after(5):
+        await pause.over()
+
+
+@pytest.mark.anyio
+async def test_a_shorter_wish_does_not_shorten_a_pause() -> None:
+    pause = Pause()
+    pause.heed(busy(3600), OBEDIENT)
+    pause.heed(busy(0.001), OBEDIENT)
+
+    with anyio.move_on_after(0.05) as scope:
+        await pause.over()
+
+    assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_a_pause_is_no_longer_than_is_obeyed_and_then_it_is_over() -> None:
+    pause, attempt = Pause(), Attempts()
+    pause.heed(busy(math.inf), QUICK)
+
+    with anyio.fail_after(5):
+        assert await persist(attempt, QUICK, pause=pause) == "done"
+        assert await persist(attempt, QUICK, pause=pause) == "done"
+    assert attempt.made == 2
+
+
+@pytest.mark.anyio
+async def test_a_scope_ends_a_pause_at_once() -> None:
+    pause, attempt = Pause(), Attempts()
+    pause.heed(busy(3600), OBEDIENT)
+
+    with anyio.fail_after(5), anyio.move_on_after(0.01) as scope:
+        await persist(attempt, OBEDIENT, pause=pause)
+
+    assert scope.cancelled_caught
+    assert attempt.made == 0

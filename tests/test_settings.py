@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload import Retries, Settings, Timeouts, UsageError
+from asyncupload import Loss, Retries, Settings, Timeouts, UsageError
 from asyncupload.settings import KIB, LARGEST_CHUNK, MIB, SMALLEST_CHUNK
 
 REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
@@ -16,7 +16,9 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "chunk too large": (lambda: Settings(chunk_size=LARGEST_CHUNK + 1), "chunk_size", "262144 to 33554432"),
     "no depth": (lambda: Settings(depth=0), "depth", "at least 1"),
     "no threads": (lambda: Settings(checksum_threads=0), "checksum_threads", "at least 1"),
+    "no such encoding": (lambda: Settings(encoding="soap"), "encoding", "auto"),  # type: ignore[arg-type]
     "no attempts": (lambda: Retries(attempts=0), "attempts", "at least 1"),
+    "fewer than no restarts": (lambda: Retries(restarts=-1), "restarts", "not be negative"),
     "negative first wait": (lambda: Retries(first_wait=-0.1), "first_wait", "not be negative"),
     "negative longest wait": (lambda: Retries(longest_wait=-1), "longest_wait", "not be negative"),
     "negative obedience": (lambda: Retries(longest_obeyed=-1), "longest_obeyed", "not be negative"),
@@ -24,6 +26,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "no time to reply": (lambda: Timeouts(reply=-1), "reply", "more than 0"),
     "no slowest rate": (lambda: Timeouts(slowest_rate=0), "slowest_rate", "more than 0"),
     "no time to finalize": (lambda: Timeouts(finalize=0), "finalize", "more than 0"),
+    "no time to settle": (lambda: Timeouts(settle=0), "settle", "more than 0"),
     "no time to clean up": (lambda: Timeouts(cleanup=0), "cleanup", "more than 0"),
     # Compares false with everything, and so would slip through a test for what is wrong.
     "not a number of seconds": (lambda: Timeouts(reply=math.nan), "reply", "more than 0"),
@@ -60,8 +63,11 @@ ACCEPTED: dict[str, Callable[[], object]] = {
     "one chunk ahead": lambda: Settings(depth=1),
     "one checksum thread": lambda: Settings(checksum_threads=1),
     "one attempt": lambda: Retries(attempts=1),
+    "no restarts": lambda: Retries(restarts=0),
     "no waits": lambda: Retries(first_wait=0, longest_wait=0, longest_obeyed=0),
-    "hardly any time": lambda: Timeouts(connect=1e-9, reply=1e-9, slowest_rate=1e-9, finalize=1e-9, cleanup=1e-9),
+    "hardly any time": lambda: Timeouts(
+        connect=1e-9, reply=1e-9, slowest_rate=1e-9, finalize=1e-9, cleanup=1e-9, settle=1e-9
+    ),
 }
 
 
@@ -93,6 +99,24 @@ def test_a_larger_chunk_has_more_time(small: int, more: int, rate: float) -> Non
     timeouts = Timeouts(slowest_rate=rate)
 
     assert timeouts.reply <= timeouts.chunk(small) < timeouts.chunk(small + more)
+
+
+LOSSES: list[tuple[str, Loss, bool]] = [
+    # what is lost, whether the checksum of the whole is to judge
+    ("the first chunk", Loss(0, 100, rereadable=True), False),
+    ("a chunk in the first half", Loss(49, 100, rereadable=True), False),
+    ("exactly half is sent", Loss(50, 100, rereadable=True), False),
+    ("more than half is sent", Loss(51, 100, rereadable=True), True),
+    ("nobody knows how much is to come", Loss(10**9, None, rereadable=True), False),
+    ("it cannot begin anew", Loss(0, 100, rereadable=False), True),
+    ("it cannot begin anew, and nobody knows how much", Loss(0, None, rereadable=False), True),
+]
+
+
+@pytest.mark.parametrize(("case", "loss", "proved"), LOSSES, ids=[row[0] for row in LOSSES])
+def test_a_late_loss_is_proved_and_an_early_one_begins_anew(case: str, loss: Loss, proved: bool) -> None:
+    """Faults 40 and 41: what costs less, where there is a choice."""
+    assert Settings().prove(loss) is proved
 
 
 @pytest.mark.parametrize("settings", [Settings(), Retries(), Timeouts()], ids=lambda made: type(made).__name__)

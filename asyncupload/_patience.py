@@ -1,0 +1,75 @@
+"""One server's requests, outwaited: what a client's uploads and downloads share to get through trouble that passes."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from ._remote import Remote
+from ._retry import Pause, persist
+from ._shield import undisturbed
+from .errors import AsyncUploadError
+from .settings import Settings
+
+T = TypeVar("T")
+
+
+class Patience:
+    """A client's. One of them for all of its uploads, so that a pause the server asks for is kept by all.
+
+    Args:
+        remote: The server.
+        settings: The user's.
+    """
+
+    def __init__(self, remote: Remote, settings: Settings) -> None:
+        self.remote = remote
+        self.settings = settings
+        self.pause = Pause()
+
+    async def persist(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        on_retry: Callable[[AsyncUploadError, int, float], None] = lambda *_: None,
+    ) -> T:
+        """Make attempts at one request until it succeeds or another would not help; a refused ticket is renewed.
+
+        Raises:
+            AsyncUploadError: The last attempt's.
+        """
+        return await persist(
+            lambda: self.remote.with_ticket(attempt), self.settings.retries, pause=self.pause, on_retry=on_retry
+        )
+
+    async def make(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """The same for a request that leaves something on the server, to be cleaned up later by what it notes down.
+
+        On cancellation the request under way is waited for, at most ``timeouts.cleanup`` seconds: torn in the middle,
+        nobody would know what the server has made.
+        """
+
+        async def whole() -> None:
+            await attempt()
+
+        await self.persist(lambda: undisturbed(whole(), grace=self.settings.timeouts.cleanup))
+
+    async def clean_up(self, attempt: Callable[[], Awaitable[None]]) -> str:
+        """Make attempts to remove something, within ``timeouts.cleanup`` seconds, whatever cancellation comes
+        meanwhile.
+
+        Returns:
+            Why it is left; empty if it is not. Never raises an error: the reason for coming here must go on.
+        """
+        grace = self.settings.timeouts.cleanup
+
+        async def bounded() -> str:
+            try:
+                with anyio.fail_after(grace):
+                    # Without the pause that the server may have asked for: it could outlast the time.
+                    await persist(lambda: self.remote.insisting(attempt), self.settings.retries)
+            except (AsyncUploadError, TimeoutError) as error:
+                return str(error) or "no time was left"
+            return ""
+
+        return await undisturbed(bounded(), grace=grace)

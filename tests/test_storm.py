@@ -1,0 +1,73 @@
+"""Exactly once, or told so: under random faults, and under faults that Hypothesis chooses and shrinks.
+
+A seed that fails is printed, and played again alone by ``python tests/storm.py --seed N``.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import fuzz
+import pytest
+import storm
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asyncupload.emulator import FAULTS, Call
+
+pytestmark = pytest.mark.anyio
+
+SEEDS = 15
+"""Per test: some seconds of storm."""
+
+
+@pytest.mark.parametrize("batch", range(20))
+@pytest.mark.timeout(300)
+async def test_every_upload_is_stored_once_or_told_as_what_it_is(batch: int) -> None:
+    outcomes, wrong = await storm.storm(range(100_000 + batch * SEEDS, 100_000 + (batch + 1) * SEEDS))
+    assert outcomes.total() >= SEEDS
+    assert not wrong, "\n".join(str(this) for this in wrong)
+
+
+STEPS = (
+    "AuthenticateUser",
+    "FolderExists",
+    "DocumentExists",
+    "GetDocument",
+    "Lock",
+    "CreateUploadHandler",
+    "UploadFileChunk",
+    "UploadNewDocumentWidthHandler",
+    "UploadDocumentWithHandler1",
+    "GetDocumentVersions",
+    "DeleteUploadHandler",
+    "UnLock",
+)
+
+PLACES = st.dictionaries(
+    st.tuples(st.sampled_from(STEPS), st.integers(1, 6)), st.sampled_from(sorted(FAULTS)), max_size=6
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(places=PLACES, chunks=st.integers(1, 5), existing=st.booleans())
+@pytest.mark.timeout(300)
+def test_no_script_of_faults_breaks_the_promise(
+    places: dict[tuple[str, int], str], chunks: int, existing: bool
+) -> None:
+    def script(call: Call) -> str | None:
+        name = places.get((call.operation, call.number))
+        return name if name and FAULTS[name].fits(call.operation) else None
+
+    this = storm.Round(seed=-1)
+    contents = {f"{storm.FOLDER}/one.bin": bytes(range(256)) * 4 * chunks}
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(storm.play(this, script, contents, set(contents) if existing else set(), Path(folder)))
+    assert not this.wrong
+
+
+def test_mutated_answers_end_in_typed_errors() -> None:
+    """Some thousands of the million that ``make fuzz`` reads."""
+    ends = fuzz.fuzz(20_000, seed=7)
+    assert ends["success"]
+    assert ends["ForeignReply"]
