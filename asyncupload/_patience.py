@@ -1,6 +1,7 @@
 """One server's requests, outwaited: what a client's uploads and downloads share to get through trouble that passes."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import anyio
@@ -62,12 +63,14 @@ class Patience:
             Why it is left; empty if it is not. Never raises an error: the reason for coming here must go on.
         """
         grace = self.settings.timeouts.cleanup
+        # As often as it takes: here the time is what bounds it.
+        rules = replace(self.settings.retries, attempts=1_000_000)
 
         async def bounded() -> str:
             try:
                 with anyio.fail_after(grace):
                     # Without the pause that the server may have asked for: it could outlast the time.
-                    await persist(lambda: self.remote.insisting(attempt), self.settings.retries)
+                    await persist(lambda: self.remote.insisting(attempt), rules)
             except (AsyncUploadError, TimeoutError) as error:
                 return str(error) or "no time was left"
             return ""

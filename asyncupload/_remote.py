@@ -285,7 +285,7 @@ class Remote:
         await self._ask(_wire.delete_handler(self._key(), handler.id))
 
     def change_encoding(self, refused: Encoding) -> bool:
-        """Write chunks the other way, if that is still to be tried. False, and back to the first way, if it was in vain.
+        """Write chunks the other way, if that is still to be tried. False, and back to the first, if it was in vain.
 
         Args:
             refused: The way in which the refused chunk was written: somebody else may have changed over since.

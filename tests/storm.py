@@ -20,7 +20,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asyncupload import AsyncUploadError, Client, OutcomeUnknown, Receipt, Retries, Settings, Timeouts
+from asyncupload import (
+    AsyncUploadError,
+    Client,
+    Event,
+    HandlerOpened,
+    Listener,
+    OutcomeUnknown,
+    Receipt,
+    Retries,
+    Settings,
+    Timeouts,
+)
 from asyncupload.emulator import FAULTS, Document, Emulator, Script, rates, together
 
 FOLDER = "/Finance/Reports"
@@ -31,6 +42,9 @@ MOST_AT_ONCE = 8
 MOST_CHUNKS = 40
 HIGHEST_RATE = 0.3
 """Of all faults together, per request."""
+
+LATE = frozenset({"drop-late", "fail-504-late"})
+"""Applied after the client was told that it was lost."""
 
 DAMAGE = frozenset({"corrupt-chunk", "lose-chunk", "double-chunk"})
 """A server that damages what it stages and keeps its checksum to itself is found out only when the document stands."""
@@ -110,8 +124,10 @@ async def play(this: Round, script: Script, contents: dict[str, bytes], existing
             for path in existing:
                 await client.upload(b"before " + contents[path][:5], to=path)
             calm = False
+            handlers: dict[str, str] = {}
             ends = await asyncio.gather(
-                *(client.upload(data, to=path) for path, data in contents.items()), return_exceptions=True
+                *(client.upload(data, to=path, on_event=_noting(handlers)) for path, data in contents.items()),
+                return_exceptions=True,
             )
             calm = True
         await asyncio.sleep(0.12)  # what the server does late, it does now
@@ -120,7 +136,8 @@ async def play(this: Round, script: Script, contents: dict[str, bytes], existing
             document = documents.get(path)
             stored = document is not None and (await server.content(path)).read_bytes() == data
             this.outcomes[_judged(this, path, end, document, int(path in existing), stored=stored)] += 1
-        await _judge_handlers(this, server)
+        unknown = {path for path, end in zip(contents, ends, strict=True) if isinstance(end, OutcomeUnknown)}
+        await _judge_leavings(this, server, {handler for handler, path in handlers.items() if path not in unknown})
 
 
 def _judged(
@@ -152,20 +169,28 @@ def _says_not_stored(end: Receipt | BaseException) -> bool:
     return isinstance(end, AsyncUploadError) and not isinstance(end, OutcomeUnknown)
 
 
-async def _judge_handlers(this: Round, server: Emulator) -> None:
-    """A handler whose making was answered with a lost reply is known to nobody: the server's cleaning up finds it."""
-    if checkouts := await server.checkouts():
+def _noting(handlers: dict[str, str]) -> Listener:
+    """Notes down the handlers that the client knows of, and for which document."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, HandlerOpened):
+            handlers[event.handler] = event.path
+
+    return listen
+
+
+async def _judge_leavings(this: Round, server: Emulator, known: set[str]) -> None:
+    """No handler that the client knew is left, unless its outcome is unknown; no document is checked out.
+
+    A lock whose request is applied after its reply was lost, and after everybody has gone, is nobody's to give back; nor
+    is a handler that is bound to a session that the server forgot.
+    """
+    checkouts = await server.checkouts()
+    if checkouts and not LATE & set(this.faults):
         this.wrong.append(f"documents are left checked out: {checkouts}")
-    if "ticket-bound" in this.variants:  # of a session that is gone, nobody can delete a handler
-        return
-    left = await server.open_handlers()
-    used = [handler for handler in left if handler.size]
-    nameless = sum(1 for call in server.calls if call.operation == "CreateUploadHandler" and call.fault)
-    unknown = sum(count for outcome, count in this.outcomes.items() if outcome.startswith("unknown"))
-    if len(left) - len(used) > nameless:
-        this.wrong.append(f"{len(left) - len(used)} empty handlers left, {nameless} replies lost")
-    if len(used) > unknown:
-        this.wrong.append(f"{len(used)} used handlers are left, and {unknown} outcomes unknown")
+    left = {handler.guid for handler in await server.open_handlers()} & known
+    if left and "ticket-bound" not in this.variants:
+        this.wrong.append(f"handlers are left: {left}")
 
 
 AT_ONCE = 6
@@ -173,7 +198,7 @@ AT_ONCE = 6
 
 
 async def storm(seeds: Iterable[int], *, enough: int | None = None) -> tuple[Counter[str], list[Round]]:
-    """Play the rounds of these seeds, or until ``enough`` uploads have ended. The outcomes, and the rounds gone wrong."""
+    """Play the rounds of these seeds, until ``enough`` uploads have ended. The outcomes, and what went wrong."""
     outcomes, wrong, waiting = Counter[str](), list[Round](), iter(seeds)
 
     async def play() -> None:

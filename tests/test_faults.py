@@ -1,7 +1,7 @@
-"""The project's catalogue of faults, by number: each that a single upload can meet is named by a test, or here with a reason.
+"""The catalogue of faults, by number: each that a single upload can meet is named by a test, or here with a reason.
 
-1 to 28 are the source's, 29 to 56 the network's and HTTP's, 57 to 77 the server's. What concerns many files (78 and on, and
-some below) is the bulk loader's, which is still to come.
+1 to 28 are the source's, 29 to 56 the network's and HTTP's, 57 to 77 the server's. What concerns many files (78 and on,
+and some below) is the bulk loader's, which is still to come.
 """
 
 import re
@@ -11,11 +11,11 @@ LAST = 77
 
 NOT_BY_ITS_NUMBER = {
     3: "a file that grows: SourceChanged, in every test of a file that changes (test_sources)",
-    7: "a read that hangs cannot be provoked here; it holds a thread of the client's own pool, and no other upload's loop",
+    7: "a read that hangs holds a thread of the client's own pool, and nobody's loop; not provoked here",
     11: "two rows with one destination: the bulk loader's plan",
     16: "over the server's size limit: `check` tells the limit; refusing beforehand is the bulk loader's plan",
     19: "case twins: the bulk loader's plan",
-    20: "whether the server rewrites a document's name is documented for folders only; forbidden characters are refused",
+    20: "rewritten names are documented for folders only; forbidden characters are refused",
     21: "paths too long: the bulk loader's plan; the server's own refusal is told as it is",
     22: "wide and deep trees: the bulk loader",
     23: "sparse files: holes are sent as zeros (benchmarks/memory.py sends nothing else)",

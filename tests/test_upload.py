@@ -259,7 +259,8 @@ async def test_a_handler_that_cannot_be_deleted_does_not_hide_the_first_error(
     def script(call: Call) -> str | None:
         return {"UploadFileChunk": "drop-before", "DeleteUploadHandler": "html"}.get(call.operation)
 
-    async with _against(tmp_path, script) as (server, client):
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, cleanup=0.2))
+    async with _against(tmp_path, script, settings) as (server, client):
         with pytest.raises(ConnectionLost, match="UploadFileChunk"):
             await client.upload(b"data", to=TO)
         assert len(await server.open_handlers()) == PATIENT.retries.restarts + 1
