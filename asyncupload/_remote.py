@@ -99,6 +99,8 @@ class Remote:
         self._ticket = ticket
         self._own_ticket = False
         self._timeouts = timeouts
+        # Several tries must fit into the time for cleaning up, even if the first is never answered.
+        self._brief = min(timeouts.reply, timeouts.cleanup / 4)
         self._login = anyio.Lock()
         self._refused: LoginRefused | None = None
         self._generation = 0
@@ -130,9 +132,12 @@ class Remote:
         try:
             user, password = cast(str, self._user), cast(Secret, self._password)
             login = await self._ask(_wire.authenticate(user, password))
-        except LoginRefused as error:
-            self._refused = error
-            raise
+        except AsyncUploadError as error:
+            if isinstance(error, LoginRefused):
+                self._refused = error
+            # What it came from has the answer in its frames, and the answer may have the new ticket in it.
+            error.__context__ = None
+            raise error.with_traceback(None) from None
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
         self._generation += 1
 
@@ -227,7 +232,7 @@ class Remote:
 
     async def unlock(self, path: str) -> None:
         """Give it back."""
-        await self._ask(_wire.unlock(self._key(), path))
+        await self._ask(_wire.unlock(self._key(), path), seconds=self._brief)
 
     async def create_handler(self) -> Handler:
         """A new staging place for chunks of about ``wish`` bytes; the server decides.
@@ -263,8 +268,9 @@ class Remote:
             except ForeignReply as error:
                 if error.status != 404:
                     raise
-                self._creates_only = False
-        return await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment))
+        stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment))
+        self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
+        return stored
 
     async def _finalize(self, handler: Handler, call: Call[_wire.Stored]) -> _wire.Stored:
         delivery = Delivery()
@@ -282,7 +288,7 @@ class Remote:
 
     async def delete_handler(self, handler: Handler) -> None:
         """Discard what is staged."""
-        await self._ask(_wire.delete_handler(self._key(), handler.id))
+        await self._ask(_wire.delete_handler(self._key(), handler.id), seconds=self._brief)
 
     def change_encoding(self, refused: Encoding) -> bool:
         """Write chunks the other way, if that is still to be tried. False, and back to the first, if it was in vain.
@@ -322,7 +328,7 @@ class Remote:
 
     async def close_download(self, handler: str) -> None:
         """Let go of it."""
-        await self._ask(_wire.close_download(self._key(), handler))
+        await self._ask(_wire.close_download(self._key(), handler), seconds=self._brief)
 
     async def _ask(
         self,

@@ -162,8 +162,9 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
 
 
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
-    # Hidden before anything is cut: a cut through a secret would leave its first half standing.
-    return hide(answer.body.decode("utf-8", "replace"))[:EXCERPT]
+    # Hidden before anything is cut: a cut through a secret would leave its first half standing. Without the NULs of
+    # UTF-16, between which nobody would find it.
+    return hide(answer.body.replace(b"\0", b"").decode("utf-8", "replace"))[:EXCERPT]
 
 
 def _shown(text: str) -> str:

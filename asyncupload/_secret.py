@@ -1,6 +1,7 @@
 """Words that must not be seen: passwords and tickets."""
 
 import html
+import re
 from urllib.parse import quote, quote_plus
 
 
@@ -23,9 +24,17 @@ class Secret:
 
     def blot(self, text: str) -> str:
         """``text`` with the secret struck out wherever it stands, also as pages, addresses and forms write it."""
-        written = (self._text, html.escape(self._text), quote(self._text), quote_plus(self._text))
+        page, address = html.escape(self._text), quote(self._text, safe="")
+        written = (
+            self._text,
+            page,
+            page.replace("&#x27;", "&#39;"),
+            address,
+            quote(self._text),
+            quote_plus(self._text),
+        )
         for form in dict.fromkeys(filter(None, written)):
-            text = text.replace(form, "•••")
+            text = re.sub(re.escape(form), "•••", text, flags=re.IGNORECASE)
         return text
 
     def __repr__(self) -> str:

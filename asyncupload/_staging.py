@@ -74,14 +74,26 @@ class Tally:
     staged_crc32: int | None = None
     complete: bool = False
     """Whether the last chunk is among them."""
+    blind: bool = False
+    """Whether some chunk could be there twice, or not at all, without changing the checksum."""
 
     def add(self, chunk: SealedChunk, answer: int | None) -> None:
         """A chunk was acknowledged; ``answer`` is what the server said of the whole, if anything."""
+        self.blind = self.blind or self.blind_to(chunk)
         self.sent += len(chunk.data)
         self.parts.append(Part(chunk.crc32, len(chunk.data)))
         self.crc32 = _checksum.combine(self.crc32, chunk.crc32, len(chunk.data))
         if chunk.last:
             self.staged_crc32, self.complete = answer, True
+
+    def blind_to(self, chunk: SealedChunk) -> bool:
+        """Whether the checksum so far is the same with this chunk as without: as with zeros behind four bytes of FF."""
+        return _checksum.combine(self.crc32, chunk.crc32, len(chunk.data)) == self.crc32
+
+    @property
+    def proven(self) -> bool:
+        """Whether the checksum of what was staged says all there is to know."""
+        return self.staged_crc32 is not None and not self.doubtful and not self.blind
 
     def require_proof(self, path: str) -> None:
         """Compare what the server staged with what was read.
@@ -230,7 +242,8 @@ class Staging:
 
     def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
         """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""
-        if not self._settings.prove(Loss(tally.sent, size, self._rereadable)):
+        blind = tally.blind_to(chunk)
+        if not self._settings.prove(Loss(tally.sent, size, self._rereadable)) or (blind and self._rereadable):
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED

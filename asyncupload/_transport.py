@@ -136,6 +136,8 @@ class Transport:
         if self._closed:  # a straggler must not open another session that nobody would close
             raise UsageError("the client is closed")
         if self._lent is not None:
+            if self._lent.closed:
+                raise UsageError("the lent session is closed")
             return self._lent
         if self._own is None:
             # No limit on connections: how many uploads run at once is decided above, and each uses one at a time.
@@ -239,5 +241,5 @@ def _seconds(text: str) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one that no clock will show
         return None

@@ -13,9 +13,9 @@ from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import IfExists, Keeper, Place
 from ._remote import Handler
-from ._settle import settle
+from ._settle import find, settle
 from ._staging import Reason, Staging, StartOver, Tally, Threads
-from .errors import AsyncUploadError, ChecksumMismatch, Outcome, OutcomeUnknown, ServerError
+from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
 from .events import Audience, Committing, Receipt, Restarted, Stored
 from .sources import Content, Source
 
@@ -102,17 +102,15 @@ class Upload:
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
             async with self._keeper.hold(place):
                 tally, stored = await self._passes(place, content, opened)
-                if stored.version_id is None:  # some servers confirm without a name, and a receipt needs one
-                    stored = await self._named(place, stored)
-        if tally.staged_crc32 is None:
-            await self._verify(tally, task.to.path)
+                if not tally.proven:
+                    await self._verify(tally, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
 
     async def _passes(self, place: Place, content: Content, opened: AsyncExitStack) -> tuple[Tally, _wire.Stored]:
         """All of the file through one handler, and through another if that one cannot lead to a document any more."""
         while True:
             try:
-                return await self._pass(place, content)
+                return await self._pass(place, content, opened)
             except StartOver as again:
                 self._count_restart(again)
             await opened.aclose()
@@ -136,10 +134,12 @@ class Upload:
         self._log.info("upload_restarted", reason=str(again.error))
         self._audience.tell(Restarted(path=self._task.to.path, reason=str(again.error)))
 
-    async def _pass(self, place: Place, content: Content) -> tuple[Tally, _wire.Stored]:
+    async def _pass(self, place: Place, content: Content, opened: AsyncExitStack) -> tuple[Tally, _wire.Stored]:
         async with self._staging.handler(content.size) as handler:
             tally = await self._staging.send_all(handler, content)
             tally.require_proof(place.to.path)
+            # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
+            await opened.aclose()
             self._audience.tell(Committing(path=place.to.path, sent=tally.sent))
             return tally, await self._finalize(handler, place, tally)
 
@@ -153,33 +153,52 @@ class Upload:
             return await self._remote.finalize(handler, place.to, comment, new=not place.exists)
 
         try:
-            return await self._patience.persist(request)
+            stored = await self._patience.persist(request)
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 self._log.info("settling", reason=str(error))
-                return await settle(self._patience, place, tally.crc32, token, request)
-            if type(error) is ServerError and error.code in {None, 4000}:
-                await self._start_over_if_ours(error, place)
-            raise
+                return await settle(self._patience, place, tally.crc32, token, request, error)
+            return await self._refused(error, place, tally.crc32, token)
+        if stored.version_id is None:  # some servers confirm without a name, and a receipt needs one
+            return await self._found(place, tally.crc32, token) or stored
+        return stored
 
-    async def _start_over_if_ours(self, error: ServerError, place: Place) -> None:
+    async def _refused(self, error: AsyncUploadError, place: Place, crc32: int, token: str) -> _wire.Stored:
+        """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
+        gone = type(error) is ServerError and error.code in {None, 4000}
+        if gone or isinstance(error, AlreadyExists):
+            if found := await self._found(place, crc32, token):
+                return found
+            if gone:
+                await self._start_over_if_ours(error, place)
+        raise error
+
+    async def _found(self, place: Place, crc32: int, token: str) -> _wire.Stored | None:
+        """What stands at the destination, if it is ours; None also if nobody can tell."""
+        try:
+            return await self._patience.persist(lambda: find(self._remote, place, crc32, token))
+        except AsyncUploadError as error:
+            self._log.warning("not_found", reason=str(error))
+            return None
+
+    async def _start_over_if_ours(self, error: AsyncUploadError, place: Place) -> None:
         """4000 means that the handler is gone, or that the document is not checked out: the second is not for us to
         mend."""
         if not place.exists or await self._keeper.is_still_ours(place.to.path):
             raise StartOver(error, Reason.REFUSED) from error
 
     async def _verify(self, tally: Tally, path: str) -> None:
-        """For servers that keep the staged checksum to themselves: compare what is stored."""
+        """Compare what is stored, where the staged checksum was not told, or does not tell everything."""
         try:
-            found = await self._patience.persist(lambda: self._remote.document_crc32(path))
+            info = await self._patience.persist(lambda: self._remote.document_info(path))
         except AsyncUploadError as error:
-            raise OutcomeUnknown(f"{path} is stored, but its checksum could not be asked for: {error}") from error
-        if found != tally.crc32:
-            raise ChecksumMismatch(
-                f"{path} is stored, but with CRC-32 {found or 0:08X} where {tally.crc32:08X} was sent; "
-                "compare it with the source before you rely on it",
+            raise OutcomeUnknown(f"{path} is stored, but it could not be compared: {error}") from error
+        if info.size != tally.sent or info.crc32 not in {None, tally.crc32}:
+            raise StoredDifferently(
+                f"{path} is stored, but with {info.size} bytes and CRC-32 {info.crc32 or 0:08X} where {tally.sent} and "
+                f"{tally.crc32:08X} were sent; compare it with the source before you rely on it",
                 expected=tally.crc32,
-                found=found or 0,
+                found=info.crc32 or 0,
             )
 
     async def _unchanged(self, place: Place) -> "Tally | None":
@@ -198,14 +217,7 @@ class Upload:
         if tally.crc32 != place.crc32:
             return None
         info = await self._patience.persist(lambda: self._remote.document_info(place.to.path))
-        return tally if info.size == tally.sent else None
-
-    async def _named(self, place: Place, stored: _wire.Stored) -> _wire.Stored:
-        try:
-            return await self._as_it_stands(place)
-        except AsyncUploadError as error:  # it is stored all the same
-            self._log.warning("ids_unknown", reason=str(error))
-            return stored
+        return tally if info.size == tally.sent and info.crc32 in {None, tally.crc32} else None
 
     async def _as_it_stands(self, place: Place) -> _wire.Stored:
         document = await self._patience.persist(lambda: self._remote.document(place.to.path))
@@ -231,7 +243,7 @@ class Upload:
             chunks=len(tally.parts) if status == "stored" else 0,
             resent=self._staging.resent,
             restarted=self._restarted,
-            verified_by="stored checksum" if tally.staged_crc32 is None else "staged checksum",
+            verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
         )
 

@@ -24,7 +24,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 Fields: TypeAlias = tuple[tuple[str, str | Secret], ...]
 
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{0,12}){1,4}", re.IGNORECASE)
+_TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
+"""A GUID in any of its forms, or its beginning where the answer was cut off."""
 
 
 class LostReply(Enum):
@@ -131,7 +132,7 @@ def understand(call: Call[T], answer: Answer) -> T:
         for secret in (value for _, value in call.fields if isinstance(value, Secret)):
             text = secret.blot(text)
         # A new ticket is as good as a password, and was in no request yet.
-        return _GUID.sub("•••", text) if call.operation == "AuthenticateUser" else text
+        return _TICKET.sub("•••", text) if call.operation == "AuthenticateUser" else text
 
     reply = _reply.read(call.operation, answer, hide)
     try:

@@ -156,8 +156,9 @@ class Client:
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
-            ChecksumMismatch: The server holds other bytes than were sent.
-            OutcomeUnknown: The request to store left, and its reply was lost. Every other error means: not stored.
+            ChecksumMismatch: The server staged other bytes than were sent.
+            OutcomeUnknown: The request to store left, its reply was lost, and looking did not tell. As
+                StoredDifferently: a document was made of other bytes. Every other error means: not stored.
 
         On cancellation: the handler is deleted within ``settings.timeouts.cleanup`` seconds, unless the request to
         store may have left, and ``CancelledError`` goes on.

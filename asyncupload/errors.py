@@ -28,6 +28,7 @@
     │   └── ChunkRefused            the chunk arrived damaged, says the server
     ├── ChecksumMismatch            what the server holds is not what was sent
     └── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
+        └── StoredDifferently       it was, and is not what was sent
 
 Every error carries ``outcome`` (what became of the request that failed), ``transient`` (whether the same request may
 succeed when it is sent again) and ``retry_after`` (the server's own wish, in seconds).
@@ -253,3 +254,17 @@ class OutcomeUnknown(AsyncUploadError):
     """The request to store the document left, and no readable reply came: it may or may not be stored."""
 
     outcome = Outcome.UNKNOWN
+
+
+class StoredDifferently(OutcomeUnknown):
+    """A document was made, and it is not what was sent: look at it before anybody relies on it.
+
+    Attributes:
+        expected: CRC-32 of the bytes that were sent.
+        found: CRC-32 of what is stored; it may be the same, where only the size tells.
+    """
+
+    def __init__(self, message: str, *, expected: int = 0, found: int = 0) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found

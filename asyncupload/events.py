@@ -108,7 +108,7 @@ class Receipt:
     resent: int
     """How many chunks went more than once, counted each time."""
     restarted: int
-    """How many times the upload began anew in another handler."""
+    """How many times the upload began anew in another handler, but for smaller chunks."""
     seconds: float
     verified_by: Literal["staged checksum", "stored checksum"]
     """Whether the server's checksum was compared before the document was made, or, by an older server, after."""

@@ -144,6 +144,10 @@ class Settings:
             SMALLEST_CHUNK <= self.chunk_size <= LARGEST_CHUNK,
             f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}",
         )
+        _require(
+            self.encoding in {"auto", "multipart", "form"},
+            f"encoding is {self.encoding!r}; it may be auto, multipart or form",
+        )
         _require(self.depth >= 1, "depth must be at least 1")
         _require(self.checksum_threads >= 1, "checksum_threads must be at least 1")
 

@@ -1,6 +1,6 @@
 """A real proxy on a real socket, which may rewrite what passes: for servers that the emulator does not play."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -50,8 +50,9 @@ async def between(
     answer: Rewrite = as_it_is,
     instead: Instead = nothing_instead,
     meanwhile: Meanwhile = nothing,
+    twice: Collection[str] = (),
 ) -> AsyncIterator[Between]:
-    """A proxy before ``server``."""
+    """A proxy before ``server``. It sends the operations in ``twice`` twice, and passes on the second's answer."""
     seen = Between()
 
     async def pass_on(incoming: web.Request) -> web.Response:
@@ -62,6 +63,9 @@ async def between(
         if (given := instead(operation, body)) is not None:
             return web.Response(status=given[0], body=given[1], headers={"Content-Type": "text/xml"})
         headers = {"Content-Type": incoming.headers["Content-Type"]}
+        if operation in twice:
+            async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as first:
+                await first.read()
         async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as outgoing:
             return web.Response(
                 status=outgoing.status,

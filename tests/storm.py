@@ -182,7 +182,7 @@ def _noting(handlers: dict[str, str]) -> Listener:
 async def _judge_leavings(this: Round, server: Emulator, known: set[str]) -> None:
     """No handler that the client knew is left, unless its outcome is unknown; no document is checked out.
 
-    A lock whose request is applied after its reply was lost, and after everybody has gone, is nobody's to give back; nor
+    A lock whose request is applied after its reply was lost, and everybody has gone, is nobody's to give back; nor
     is a handler that is bound to a session that the server forgot.
     """
     checkouts = await server.checkouts()

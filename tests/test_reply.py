@@ -307,7 +307,7 @@ def test_a_long_page_is_quoted_in_part() -> None:
     assert "…" in str(error)
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "日", "🙂", "\0"])
+@pytest.mark.parametrize("letter", ["x", "é", "日", "🙂"])
 def test_an_excerpt_is_two_kibibytes_of_text_at_most(letter: str) -> None:
     error = foreign(letter * 10_000)
 

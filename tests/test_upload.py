@@ -37,6 +37,7 @@ from asyncupload import (
     Settings,
     SourceChanged,
     Stored,
+    StoredDifferently,
     Timeouts,
 )
 from asyncupload.emulator import Call, Emulator, Script, at
@@ -335,19 +336,19 @@ async def test_a_server_that_keeps_the_staged_checksum_to_itself_is_asked_for_th
     ):
         receipt = await client.upload(b"123456789", to=TO)
         assert receipt.verified_by == "stored checksum"
-        assert [call.operation for call in server.calls].count("DocumentExists") == 2
+        assert [call.operation for call in server.calls].count("GetDownloadInfo") == 1
 
 
 async def test_a_stored_checksum_that_differs_is_told(tmp_path: Path) -> None:
     def other(operation: str, body: bytes) -> bytes:
-        return re.sub(rb'CRC32LASTVERSION="\w+"', b'CRC32LASTVERSION="00000001"', body)
+        return re.sub(rb'CRC32="\w+"', b'CRC32="00000001"', body)
 
     async with (
         Emulator(tmp_path / "server", variants=("no-filehexcrc",)) as server,
         between(server.url, answer=other) as proxy,
         Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
     ):
-        with pytest.raises(ChecksumMismatch, match="is stored, but"):
+        with pytest.raises(StoredDifferently, match="is stored, but"):
             await client.upload(b"123456789", to=TO)
 
 
@@ -637,3 +638,52 @@ def _nothing_alive_since(before: Leftovers) -> None:
     left = Leftovers().since(before)
     left.pop("sockets", None)
     assert not left
+
+
+# ── what the checksum cannot see ────────────────────────────────────────────────────────────────────────────────────
+
+BLIND = b"\xff" * 4 + bytes(4 * CHUNK - 4) + b"tail"
+# ── what the checksum cannot see ──
+
+
+async def test_a_chunk_that_the_checksum_cannot_see_is_not_proved_by_it(tmp_path: Path) -> None:
+    async with _against(tmp_path, at({("UploadFileChunk", 4): "drop-after"})) as (server, client):
+        receipt = await client.upload(BLIND, to=TO)
+        assert (await server.content(TO)).read_bytes() == BLIND
+    assert receipt.restarted == 1
+
+
+async def test_a_lost_chunk_that_the_checksum_cannot_see_is_told_by_the_size(tmp_path: Path) -> None:
+    async with _against(tmp_path, at({("UploadFileChunk", 3): "lose-chunk"})) as (_, client):
+        with pytest.raises(StoredDifferently, match=str(len(BLIND))):
+            await client.upload(BLIND, to=TO)
+
+
+async def test_a_late_copy_of_the_last_chunk_is_told(tmp_path: Path) -> None:
+    """It is appended after it was proved, on a server that takes chunks behind the last."""
+    script = at({("UploadFileChunk", 3): "drop-late", ("UploadNewDocumentWidthHandler", 1): "delay"})
+    data = os.urandom(3 * CHUNK)
+    async with (
+        Emulator(tmp_path / "server", script=script, variants=("chunk-after-last",), delay=0.2) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        with pytest.raises(StoredDifferently):
+            await client.upload(data, to=TO)
+
+
+TO_STORE = ("UploadNewDocumentWidthHandler", "UploadDocumentWithHandler1")
+
+
+@pytest.mark.parametrize("existing", [False, True])
+async def test_a_request_that_something_on_the_way_sends_twice_stores_once(existing: bool, emulator: Emulator) -> None:
+    async with (
+        between(emulator.url, twice=TO_STORE) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        if existing:
+            async with Client(emulator.url, user="demo", password="demo", settings=PATIENT) as before:
+                await before.upload(b"before", to=TO)
+        receipt = await client.upload(b"data", to=TO)
+    (document,) = await emulator.documents()
+    assert len(document.versions) == 1 + existing
+    assert receipt.version_id == document.versions[-1].number

@@ -16,6 +16,7 @@ from asyncupload.errors import (
     NotAFile,
     OutcomeUnknown,
     SourceMissing,
+    StoredDifferently,
     TicketRefused,
     TransportError,
     UsageError,
@@ -26,6 +27,7 @@ from .options import Voice
 from .running import Interrupted
 
 EXIT_CODES: tuple[tuple[type[AsyncUploadError], int], ...] = (
+    (StoredDifferently, 6),
     (OutcomeUnknown, 7),
     (ChecksumMismatch, 6),
     (LoginRefused, 4),

@@ -37,6 +37,7 @@ CODES = {
     "SourceError": 1,
     "SourceMissing": 2,
     "SourceUnreadable": 1,
+    "StoredDifferently": 6,
     "TLSFailed": 5,
     "TargetUnwritable": 1,
     "TicketRefused": 4,

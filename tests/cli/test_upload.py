@@ -307,7 +307,7 @@ def test_rights_that_a_gateway_refuses_are_rights(file: Path) -> None:
 def test_a_lost_reply_to_the_request_to_store_is_an_unknown_outcome(server: Server, file: Path) -> None:
     server.faults["UploadNewDocumentWidthHandler", 1] = "drop-after"
     server.faults["DocumentExists", 2] = "refuse-403"
-    refused(run("upload", file, THERE, "--quiet", env=server.login), 7, "look whether the document is there")
+    refused(run("upload", file, THERE, "--quiet", env=server.login), 7, "look whether it is there")
     assert server.documents() == [THERE]
 
 
