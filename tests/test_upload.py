@@ -643,7 +643,7 @@ def _nothing_alive_since(before: Leftovers) -> None:
 # ── what the checksum cannot see ────────────────────────────────────────────────────────────────────────────────────
 
 BLIND = b"\xff" * 4 + bytes(4 * CHUNK - 4) + b"tail"
-# ── what the checksum cannot see ──
+"""Four bytes of FF bring the CRC to zero, and zeros leave it there: such a chunk may come twice, or never."""
 
 
 async def test_a_chunk_that_the_checksum_cannot_see_is_not_proved_by_it(tmp_path: Path) -> None:
