@@ -17,7 +17,7 @@ from asyncupload.emulator import FAULTS, Call
 
 pytestmark = pytest.mark.anyio
 
-SEEDS = 15
+SEEDS = 10
 """Per test: some seconds of storm."""
 
 
