@@ -7,6 +7,9 @@ from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redi
 REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
 
+REFUSED_FOR_CERTAIN = frozenset({400, 404, 405, 411, 413, 414, 415, 425, 429, 431})
+"""Given for the request as such, and never for its answer."""
+
 
 def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostReply) -> Outcome:
     """Whether the server can have acted on a request that ended in ``error``.
@@ -15,8 +18,8 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
     * A repeat does no harm (REPEAT): as good as not applied.
     * No connection, a redirect, a status given before the operation runs, a readable refusal: not applied.
     * A reply lost, late, cut off or foreign, 500, 502, 504, an exception inside the server: unknown.
-    * 503 to a request that makes a document (ASK): unknown as well. It may come from behind a gateway, and to look
-      costs less than a second version.
+    * To a request that makes a document (ASK), a status that something on the way may give after the operation has run
+      (a redirect, 401, 403, 407, 408, 503): unknown as well. To look costs less than a wrong word.
 
     Args:
         error: How the request ended. A readable success is no error: it is applied.
@@ -25,7 +28,7 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
     """
     if not body_left or lost_reply is LostReply.REPEAT:
         return Outcome.NOT_APPLIED
-    if isinstance(error, ForeignReply) and error.status == 503 and lost_reply is LostReply.ASK:
+    if isinstance(error, ForeignReply) and lost_reply is LostReply.ASK and error.status not in REFUSED_FOR_CERTAIN:
         return Outcome.UNKNOWN
     if _refused(error):
         return Outcome.NOT_APPLIED
