@@ -1,13 +1,13 @@
 """One server's requests, outwaited: what a client's uploads and downloads share to get through trouble that passes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
 from ._remote import Remote
-from ._retry import Pause, persist
+from ._retry import UNTIL_TIME_IS_UP, Pause, persist
 from ._shield import undisturbed
 from .errors import AsyncUploadError
 from .settings import Settings
@@ -43,17 +43,13 @@ class Patience:
             lambda: self.remote.with_ticket(attempt), self.settings.retries, pause=self.pause, on_retry=on_retry
         )
 
-    async def make(self, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def make(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """The same for a request that leaves something on the server, to be cleaned up later by what it notes down.
 
         On cancellation the request under way is waited for, at most ``timeouts.cleanup`` seconds: torn in the middle,
         nobody would know what the server has made.
         """
-
-        async def whole() -> None:
-            await attempt()
-
-        await self.persist(lambda: undisturbed(whole(), grace=self.settings.timeouts.cleanup))
+        await self.persist(lambda: undisturbed(attempt(), grace=self.settings.timeouts.cleanup))
 
     async def clean_up(self, attempt: Callable[[], Awaitable[None]]) -> str:
         """Make attempts to remove something, within ``timeouts.cleanup`` seconds, whatever cancellation comes
@@ -63,8 +59,7 @@ class Patience:
             Why it is left; empty if it is not. Never raises an error: the reason for coming here must go on.
         """
         grace = self.settings.timeouts.cleanup
-        # As often as it takes: here the time is what bounds it.
-        rules = replace(self.settings.retries, attempts=1_000_000)
+        rules = replace(self.settings.retries, attempts=UNTIL_TIME_IS_UP)
 
         async def bounded() -> str:
             try:

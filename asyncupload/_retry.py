@@ -11,6 +11,9 @@ from .settings import Retries
 
 T = TypeVar("T")
 
+UNTIL_TIME_IS_UP = 1_000_000
+"""Attempts, where a time limit around them is what ends them."""
+
 
 def next_wait(error: AsyncUploadError, failures: int, rules: Retries, chance: float) -> float | None:
     """Seconds to wait before the same request goes again, or None to give up.

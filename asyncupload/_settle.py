@@ -2,6 +2,7 @@
 there."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 
@@ -9,9 +10,8 @@ from . import _wire
 from ._patience import Patience
 from ._place import Place
 from ._remote import Remote
-from ._retry import persist
+from ._retry import UNTIL_TIME_IS_UP, persist
 from .errors import AsyncUploadError, ForeignReply, NotFound, Outcome, OutcomeUnknown, TimedOut
-from .settings import Retries
 
 REPEAT_EVERY = 3
 """Looks that found nothing, before the same request goes once more. With its handler consumed it can do nothing twice:
@@ -61,13 +61,8 @@ async def settle(
             raise _NotThere("it is not there")
         return found
 
-    # As often as it takes: the time is what bounds it.
-    rules = Retries(
-        attempts=1_000_000,
-        first_wait=settings.retries.first_wait,
-        longest_wait=min(settings.retries.longest_wait, settings.timeouts.settle / 10),
-        longest_obeyed=settings.retries.longest_obeyed,
-    )
+    longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
+    rules = replace(settings.retries, attempts=UNTIL_TIME_IS_UP, longest_wait=longest_wait)
     why: object = "it was not there in time"
     try:
         with anyio.move_on_after(settings.timeouts.settle):
