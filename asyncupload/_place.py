@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import anyio
 
 from ._names import Destination
 from ._patience import Patience
@@ -20,6 +23,21 @@ class Place:
     exists: bool
     crc32: int | None
     """Of the latest version, if the server tells it."""
+
+
+class Turns:
+    """A client's uploads to one place, one after another: of two at once, the second would find the first one's
+    check-out and take it for its own."""
+
+    def __init__(self) -> None:
+        self._locks = WeakValueDictionary[str, anyio.Lock]()
+
+    @asynccontextmanager
+    async def at(self, to: Destination) -> AsyncIterator[None]:
+        """Wait for those who came before. The server does not tell upper case from lower case, so neither do we."""
+        lock = self._locks.setdefault(to.path.casefold(), anyio.Lock())
+        async with lock:
+            yield
 
 
 class Keeper:
@@ -72,13 +90,22 @@ class Keeper:
 
         async def check_out() -> None:
             nonlocal ours
-            ours = True  # from here on it may be: the reply can be lost, and the next try fail for good
+            asked_before, ours = (
+                ours,
+                True,
+            )  # from here on it may be: the reply can be lost, and the next try be refused
             try:
                 await self._remote.lock(path)
-            except ServerError:
-                # Refused to its own holder too, as after a lost reply; and nobody had it a moment ago.
+            except ServerError as refusal:
+                # Refused to its own holder too: ours, if an earlier request of ours may have come about.
+                ours = asked_before or refusal.unexpected
                 if not await self._is_ours(path):
                     raise
+                if not ours:
+                    raise CheckedOut(
+                        f"{path} is checked out by {self._remote.name}, in another program; nothing was sent",
+                        by=self._remote.name,
+                    ) from refusal
 
         try:
             if place.exists and not await self._is_ours(path):
@@ -88,9 +115,18 @@ class Keeper:
             if ours:
                 await self._give_back(path)
 
-    async def is_still_ours(self, path: str) -> bool:
-        """Whether the check-out that was ours is so yet."""
-        return await self._patience.persist(lambda: self._is_ours_now(path))
+    async def require_ours(self, path: str) -> None:
+        """Make sure that the check-out was not taken away while bytes were sent.
+
+        Raises:
+            CheckedOut: It was.
+        """
+        holder = (await self._patience.persist(lambda: self._remote.document(path))).holder
+        if not self._same(holder):
+            now = f"{holder} has it now" if holder else "nobody has it now"
+            raise CheckedOut(
+                f"the check-out of {path} was taken away while bytes were sent ({now}); nothing was stored", by=holder
+            )
 
     async def _is_ours_now(self, path: str) -> bool:
         return self._same((await self._remote.document(path)).holder)

@@ -22,8 +22,10 @@ from ._wire import Call, Encoding
 from .errors import (
     AsyncUploadError,
     ChunkDamaged,
+    ChunkRefused,
     ConnectFailed,
     ForeignReply,
+    HandlerLost,
     LoginRefused,
     Outcome,
     ServerError,
@@ -256,6 +258,19 @@ class Remote:
         """
         call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
         return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
+
+    async def takes_no_more(self, handler: Handler) -> bool:
+        """Whether the server refuses any chunk after the last one, as its newest pages have it; none says it for sure.
+
+        Only then is it certain that a late copy of a chunk cannot be appended behind what was proved.
+        """
+        try:
+            await self._ask(_wire.probe_chunk(self._key(), handler.id))
+        except HandlerLost:
+            return True
+        except ChunkRefused:
+            pass
+        return False
 
     async def finalize(self, handler: Handler, to: Destination, comment: str, *, new: bool) -> _wire.Stored:
         """Make a document of what is staged, or a version of one. Consumes the handler, and not only if it succeeds.

@@ -147,7 +147,7 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
     status, excerpt = answer.status, _excerpt(answer, hide)
     if 300 <= status < 400:
         return Redirected(
-            f"{operation}: the server redirects to {hide(answer.location) or 'nowhere'} (HTTP {status}); "
+            f"{operation}: the server redirects to {_shown(hide(answer.location)) or 'nowhere'} (HTTP {status}); "
             "redirects are not followed, so give that address as the server's URL if it is the right one",
             status=status,
             excerpt=excerpt,

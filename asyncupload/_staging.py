@@ -173,10 +173,11 @@ class Staging:
             yield opened
         except BaseException:
             if handler is not None and not handler.consumed:
-                await self._discard(handler)
+                await self.discard(handler)
             raise
 
-    async def _discard(self, handler: Handler) -> None:
+    async def discard(self, handler: Handler) -> None:
+        """Delete a handler that no document will be made of."""
         if left := await self._patience.clean_up(lambda: self._remote.delete_handler(handler)):
             self._log.warning("handler_left", reason=left)
         else:
@@ -192,6 +193,26 @@ class Staging:
                 tally.add(chunk, await self._send(handler, chunk, content.size, tally))
                 self._audience.tell(ChunkSent(path=self._path, number=chunk.number, sent=tally.sent, size=content.size))
         return tally
+
+    async def require_proof(self, handler: Handler, tally: Tally) -> None:
+        """Compare what the server staged with what was read, and make sure that it stays so.
+
+        A chunk that went twice may be on its way yet. Behind the last one it would change what has been proved, on a
+        server that still takes it.
+
+        Raises:
+            StartOver: Something else is staged, or may be by the time it is stored. Another handler may do better.
+        """
+        tally.require_proof(self._path)
+        if not tally.doubtful or not self._rereadable:  # what cannot begin anew is compared when it is stored
+            return
+        if not await self._patience.persist(lambda: self._remote.takes_no_more(handler)):
+            raise StartOver(
+                AsyncUploadError(
+                    f"{self._path}: the reply to chunk {min(tally.doubtful)} was lost, and the server takes chunks "
+                    "after the last one, so a late copy of it could still be appended; nothing was stored"
+                )
+            )
 
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""

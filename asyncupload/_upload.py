@@ -137,7 +137,7 @@ class Upload:
     async def _pass(self, place: Place, content: Content, opened: AsyncExitStack) -> tuple[Tally, _wire.Stored]:
         async with self._staging.handler(content.size) as handler:
             tally = await self._staging.send_all(handler, content)
-            tally.require_proof(place.to.path)
+            await self._staging.require_proof(handler, tally)
             # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
             await opened.aclose()
             self._audience.tell(Committing(path=place.to.path, sent=tally.sent))
@@ -184,8 +184,9 @@ class Upload:
     async def _start_over_if_ours(self, error: AsyncUploadError, place: Place) -> None:
         """4000 means that the handler is gone, or that the document is not checked out: the second is not for us to
         mend."""
-        if not place.exists or await self._keeper.is_still_ours(place.to.path):
-            raise StartOver(error, Reason.REFUSED) from error
+        if place.exists:
+            await self._keeper.require_ours(place.to.path)
+        raise StartOver(error, Reason.REFUSED) from error
 
     async def _verify(self, tally: Tally, path: str) -> None:
         """Compare what is stored, where the staged checksum was not told, or does not tell everything."""

@@ -8,7 +8,7 @@ import binascii
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote_plus
@@ -304,6 +304,16 @@ def send_chunk(ticket: Secret, handler: str, chunk: Buffer, crc: int, *, last: b
         ("lastChunk", "true" if last else "false"),
     )
     return Call("UploadFileChunk", fields, lambda reply: reply.crc("filehexcrc"), LostReply.PROVE, chunk)
+
+
+def probe_chunk(ticket: Secret, handler: str) -> Call[int | None]:
+    """A chunk that no server appends, since its checksum is wrong on purpose: how it is refused tells whether the
+    handler takes any more chunks."""
+    wrong = _checksum.crc32(_PROBE) ^ 1
+    return replace(send_chunk(ticket, handler, _PROBE, wrong, last=False), lost_reply=LostReply.REPEAT)
+
+
+_PROBE = b"?"
 
 
 def delete_handler(ticket: Secret, handler: str) -> Call[None]:

@@ -16,7 +16,7 @@ from ._download import Download
 from ._log import get_logger
 from ._names import destination
 from ._patience import Patience
-from ._place import IfExists
+from ._place import IfExists, Turns
 from ._remote import Remote
 from ._secret import Secret
 from ._shield import undisturbed
@@ -100,6 +100,7 @@ class Client:
             encoding=None if self.settings.encoding == "auto" else Encoding(self.settings.encoding),
         )
         self._patience = Patience(self._remote, self.settings)
+        self._turns = Turns()
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
@@ -163,6 +164,8 @@ class Client:
         On cancellation: the handler is deleted within ``settings.timeouts.cleanup`` seconds, unless the request to
         store may have left, and ``CancelledError`` goes on.
 
+        Uploads of one client to one destination go one after another.
+
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
         threads = self._entered()
@@ -171,7 +174,8 @@ class Client:
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, comment=version_comment, if_exists=if_exists)
         audience = Audience(on_event, log)
-        return await Upload(self._patience, threads, audience, log, task).run()
+        async with self._turns.at(where):
+            return await Upload(self._patience, threads, audience, log, task).run()
 
     async def download(
         self, path: str, target: str | os.PathLike[str], *, on_event: Listener | None = None

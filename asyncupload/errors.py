@@ -70,6 +70,16 @@ class AsyncUploadError(Exception):
         if retry_after is not None:
             self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross to other processes, where the arguments that a class demands by name are not at hand."""
+        return (_anew, (type(self), self.args), self.__dict__)
+
+
+def _anew(kind: type[AsyncUploadError], args: tuple[object, ...]) -> AsyncUploadError:
+    error = kind.__new__(kind, *args)
+    error.args = args  # one that is an OSError too does not take them from there
+    return error
+
 
 class UsageError(AsyncUploadError, ValueError):
     """What was asked for cannot work, whatever the server says."""

@@ -3,9 +3,10 @@
     python tests/storm.py --uploads 10000            # what `make storm` runs
     python tests/storm.py --seed 4711                # one round again
 
-A round is one server, one client, some uploads at once, and a script of faults, all drawn from the round's seed.
-Whatever happens, every upload ends stored exactly once with equal bytes, or with an error that says which of "not
-stored" and "not known" holds; and no handler is left that the client could know of, no document checked out.
+A round is one server, some uploads at once by one or two clients, and a script of faults, all drawn from the round's
+seed; some of the uploads share a destination, some are cancelled. Whatever happens, every upload ends stored exactly
+once with equal bytes, or with an error that says which of "not stored" and "not known" holds; and no handler is left
+that the client could know of, no document checked out.
 """
 
 import argparse
@@ -17,20 +18,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asyncupload import (
     AsyncUploadError,
     Client,
+    Committing,
     Event,
     HandlerOpened,
-    Listener,
     OutcomeUnknown,
     Receipt,
     Retries,
     Settings,
-    StoredDifferently,
     Timeouts,
 )
 from asyncupload.emulator import FAULTS, Document, Emulator, Script, rates, together
@@ -68,6 +68,8 @@ SETTINGS = Settings(
     timeouts=Timeouts(connect=2, reply=0.3, slowest_rate=1e9, finalize=0.5, settle=2.0, cleanup=5.0),
     retries=Retries(attempts=12, restarts=6, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
 )
+HURRIED = replace(SETTINGS, timeouts=replace(SETTINGS.timeouts, reply=1.5, cleanup=1.0))
+"""One unanswered request takes longer than there is time for cleaning up."""
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Round:
     seed: int
     faults: dict[str, float] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
+    settings: Settings = SETTINGS
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -97,23 +100,76 @@ def script_of(seed: int) -> tuple[Script, dict[str, float]]:
     return together(*(rates(half, seed=seed + place) for place, half in enumerate(halves) if half)), shares
 
 
+@dataclass
+class Journey:
+    """One upload of a round, and what is known of it."""
+
+    to: str
+    data: bytes
+    client: int = 0
+    cancel_after: float | None = None
+    """Seconds."""
+    end: Receipt | BaseException | None = None
+    handlers: set[str] = field(default_factory=set)
+    committed: bool = False
+    """Whether the request to store may have left."""
+
+    def note(self, event: Event) -> None:
+        match event:
+            case HandlerOpened():
+                self.handlers.add(event.handler)
+                self.committed = False
+            case Committing():
+                self.committed = True
+            case _:
+                pass
+
+    @property
+    def may_be_stored(self) -> bool:
+        """Whether nobody was told that it is not."""
+        cut_off = isinstance(self.end, asyncio.CancelledError) and self.committed
+        return isinstance(self.end, Receipt | OutcomeUnknown) or cut_off
+
+    async def go(self, client: Client) -> None:
+        try:
+            async with asyncio.timeout(self.cancel_after):
+                self.end = await client.upload(self.data, to=self.to, on_event=self.note)
+        except AsyncUploadError as error:
+            self.end = error
+        except TimeoutError:
+            self.end = asyncio.CancelledError()
+
+
 async def run_round(seed: int, folder: Path) -> Round:
     """Play one round, and hold what was claimed against what is there."""
     die = random.Random(seed)
     script, shares = script_of(seed)
-    this = Round(seed, shares, die.choice(VARIANTS))
+    this = Round(seed, shares, die.choice(VARIANTS), settings=die.choice([SETTINGS, SETTINGS, SETTINGS, HURRIED]))
     if this.variants == ("no-filehexcrc",) and DAMAGE & set(shares):
         this.variants = ()
-    contents = {
-        f"{FOLDER}/{number}.bin": die.randbytes(die.randint(1, MOST_CHUNKS * CHUNK))
-        for number in range(die.randint(1, MOST_AT_ONCE))
-    }
-    await play(this, script, contents, {path for path in contents if die.random() < 0.3}, folder)
+    blind = 0.0 if DAMAGE & set(shares) else 0.1
+    journeys = [_journey(die, number, blind) for number in range(die.randint(1, MOST_AT_ONCE))]
+    paths = sorted({journey.to for journey in journeys})
+    await play(this, script, journeys, {path for path in paths if die.random() < 0.3}, folder)
     return this
 
 
-async def play(this: Round, script: Script, contents: dict[str, bytes], existing: set[str], folder: Path) -> None:
-    """Upload all contents at once, over what exists, and judge."""
+def _journey(die: random.Random, number: int, blind: float) -> Journey:
+    """Every eighth or so goes where another goes, by the same client or by another; every eighth is cancelled.
+
+    A share ``blind`` of the contents has chunks that the CRC-32 of the whole does not show. (Where the server itself
+    doubles such a chunk, only the size of the document can tell, when it stands.)
+    """
+    data = die.randbytes(die.randint(1, MOST_CHUNKS * CHUNK))
+    if die.random() < blind:
+        data = b"\xff" * 4 + bytes(len(data)) + data[:2]
+    number = 0 if die.random() < 0.125 else number
+    cancel_after = die.random() * 0.3 if die.random() < 0.125 else None
+    return Journey(f"{FOLDER}/{number}.bin", data, client=int(die.random() < 0.25), cancel_after=cancel_after)
+
+
+async def play(this: Round, script: Script, journeys: list[Journey], existing: set[str], folder: Path) -> None:
+    """Make all journeys at once, over what exists, and judge."""
     calm = True
     async with Emulator(
         folder,
@@ -121,69 +177,61 @@ async def play(this: Round, script: Script, contents: dict[str, bytes], existing
         variants=this.variants,
         chunk_sizes=(1, CHUNK),
     ) as server:
-        async with Client(server.url, user="demo", password="demo", settings=SETTINGS) as client:
+        async with (
+            Client(server.url, user="demo", password="demo", settings=this.settings) as one,
+            Client(server.url, user="demo", password="demo", settings=this.settings) as other,
+        ):
             for path in existing:
-                await client.upload(b"before " + contents[path][:5], to=path)
+                await one.upload(b"before", to=path)
             calm = False
-            handlers: dict[str, str] = {}
-            ends = await asyncio.gather(
-                *(client.upload(data, to=path, on_event=_noting(handlers)) for path, data in contents.items()),
-                return_exceptions=True,
-            )
+            async with asyncio.TaskGroup() as travellers:
+                for journey in journeys:
+                    travellers.create_task(journey.go((one, other)[journey.client]))
             calm = True
         await asyncio.sleep(0.12)  # what the server does late, it does now
         documents = {document.path: document for document in await server.documents()}
-        for (path, data), end in zip(contents.items(), ends, strict=True):
-            document = documents.get(path)
-            stored = document is not None and (await server.content(path)).read_bytes() == data
-            this.outcomes[_judged(this, path, end, document, int(path in existing), stored=stored)] += 1
-        unknown = {path for path, end in zip(contents, ends, strict=True) if isinstance(end, OutcomeUnknown)}
-        await _judge_leavings(this, server, {handler for handler, path in handlers.items() if path not in unknown})
+        for path in {journey.to for journey in journeys}:
+            here = [journey for journey in journeys if journey.to == path]
+            await _judge(this, server, here, documents.get(path), int(path in existing))
+        await _judge_leavings(this, server, journeys)
 
 
-def _judged(
-    this: Round, path: str, end: Receipt | BaseException, document: Document | None, before: int, *, stored: bool
-) -> str:
-    """The name of the outcome; what is wrong with it goes to the round."""
-    made = (len(document.versions) if document else 0) - before
-    wrong = [
-        (made > 1, f"{made} versions were made"),
-        # A server that takes a late copy of the last chunk behind it makes this possible; it must be told then.
-        (made > 0 and not stored and not isinstance(end, StoredDifferently), "a document with other bytes was made"),
-        (isinstance(end, Receipt) and made != 1, "told as stored, but it is not"),
-        (isinstance(end, Receipt) and not _named_rightly(end, document), f"told as another version: {end}"),
-        (_says_not_stored(end) and made > 0, f"told as not stored ({end!r}), but it is"),
-        (not isinstance(end, Receipt | AsyncUploadError), f"ended in {end!r}"),
-    ]
-    this.wrong.extend(f"{path}: {what}" for it_is, what in wrong if it_is)
-    if isinstance(end, Receipt):
-        return "stored after trouble" if end.resent or end.restarted else "stored"
-    if isinstance(end, StoredDifferently):
-        return "stored differently, and told so"
-    if isinstance(end, OutcomeUnknown):
-        return f"unknown, and {'stored' if made else 'not stored'}"
-    return f"not stored: {type(end).__name__}"
+async def _judge(this: Round, server: Emulator, here: list[Journey], document: Document | None, before: int) -> None:
+    """Hold what those who went to one place were told against its versions."""
+    path, versions = here[0].to, document.versions[before:] if document else ()
+    stored = {version.number: (await server.content(path, version.number)).read_bytes() for version in versions}
+    for journey in here:
+        made = sum(content == journey.data for content in stored.values())
+        end = journey.end
+        wrong = [
+            (made > 1, f"{made} versions were made"),
+            (isinstance(end, Receipt) and made != 1, "told as stored, but it is not"),
+            (isinstance(end, Receipt) and not _named_rightly(end, stored, journey.data), f"told as another: {end}"),
+            (not journey.may_be_stored and made > 0, f"told as not stored ({end!r}), but it is"),
+        ]
+        this.wrong.extend(f"{path}: {what}" for it_is, what in wrong if it_is)
+        this.outcomes[_outcome(journey, stored=made > 0)] += 1
+    if strange := [number for number, content in stored.items() if content not in {one.data for one in here}]:
+        this.wrong.append(f"{path}: versions with other bytes were made: {strange}")
 
 
-def _named_rightly(receipt: Receipt, document: Document | None) -> bool:
-    return document is None or receipt.version_id in {None, document.versions[-1].number}
+def _named_rightly(receipt: Receipt, stored: dict[int, bytes], data: bytes) -> bool:
+    return receipt.version_id is None or stored.get(receipt.version_id) == data
 
 
-def _says_not_stored(end: Receipt | BaseException) -> bool:
-    return isinstance(end, AsyncUploadError) and not isinstance(end, OutcomeUnknown)
+def _outcome(journey: Journey, *, stored: bool) -> str:
+    match journey.end:
+        case Receipt(resent=resent, restarted=restarted):
+            return "stored after trouble" if resent or restarted else "stored"
+        case asyncio.CancelledError():
+            return f"cancelled, and {'stored' if stored else 'not stored'}"
+        case OutcomeUnknown():
+            return f"{type(journey.end).__name__}, and {'stored' if stored else 'not stored'}"
+        case end:
+            return f"not stored: {type(end).__name__}"
 
 
-def _noting(handlers: dict[str, str]) -> Listener:
-    """Notes down the handlers that the client knows of, and for which document."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, HandlerOpened):
-            handlers[event.handler] = event.path
-
-    return listen
-
-
-async def _judge_leavings(this: Round, server: Emulator, known: set[str]) -> None:
+async def _judge_leavings(this: Round, server: Emulator, journeys: list[Journey]) -> None:
     """No handler that the client knew is left, unless its outcome is unknown; no document is checked out.
 
     A lock whose request is applied after its reply was lost, and everybody has gone, is nobody's to give back; nor
@@ -192,6 +240,12 @@ async def _judge_leavings(this: Round, server: Emulator, known: set[str]) -> Non
     checkouts = await server.checkouts()
     if checkouts and not LATE & set(this.faults):
         this.wrong.append(f"documents are left checked out: {checkouts}")
+    known = {
+        handler
+        for journey in journeys
+        if isinstance(journey.end, Receipt) or not journey.may_be_stored
+        for handler in journey.handlers
+    }
     left = {handler.guid for handler in await server.open_handlers()} & known
     if left and "ticket-bound" not in this.variants:
         this.wrong.append(f"handlers are left: {left}")

@@ -1,5 +1,6 @@
 """The tree of errors: drawn once, built once, and the same both times."""
 
+import pickle
 import re
 from collections.abc import Callable
 
@@ -91,6 +92,17 @@ def test_every_error_can_be_caught_by_its_name_in_the_package(name: str) -> None
 def test_outcomes_are_public_too() -> None:
     assert asyncupload.Outcome is Outcome
     assert {outcome.name for outcome in Outcome} == {"NOT_APPLIED", "UNKNOWN", "APPLIED"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_error_survives_the_way_to_another_process(name: str) -> None:
+    error = make(KINDS[name])
+    error.retry_after, error.outcome = 17.0, Outcome.UNKNOWN
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
 
 
 @pytest.mark.parametrize("name", KINDS)

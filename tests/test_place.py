@@ -26,7 +26,6 @@ from asyncupload import (
     HandlerOpened,
     OutcomeUnknown,
     Retries,
-    ServerError,
     Settings,
     Timeouts,
 )
@@ -375,8 +374,9 @@ async def test_somebody_who_takes_the_check_out_away_while_bytes_are_sent_keeps_
         Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
     ):
         await client.upload(b"before", to=TO)
-        with pytest.raises(ServerError, match="not checked out"):
+        with pytest.raises(CheckedOut, match="taken away while bytes were sent") as caught:
             await client.upload(b"after", to=TO)
+        assert caught.value.by == "anna"
         assert len(await _versions(server)) == 1
         assert await holder(server, TO) == "anna"
         assert count(server, "CreateUploadHandler") == 2
@@ -455,6 +455,42 @@ async def test_two_uploads_to_one_place_leave_two_whole_versions_or_say_why_not(
         assert stored <= set(contents)
         assert len(stored) == len(numbers) - 1
         assert await holder(server, TO) is None
+
+
+async def test_one_clients_uploads_to_one_place_go_one_after_another(tmp_path: Path) -> None:
+    """In whatever case it is written: the first makes the document, each other a version."""
+    contents = [os.urandom(CHUNK + number) for number in range(1, 6)]
+    async with against(tmp_path) as (server, client):
+        receipts = await asyncio.gather(
+            *(
+                client.upload(data, to=to)
+                for data, to in zip(contents, [TO, TO.upper(), TO, TO.lower(), TO], strict=True)
+            )
+        )
+        stored = [(await server.content(TO, receipt.version_id)).read_bytes() for receipt in receipts]
+        assert stored == contents
+        assert len(await _versions(server)) == len(contents)
+
+
+async def test_a_lock_that_another_program_of_the_same_user_got_first_is_not_ours(tmp_path: Path) -> None:
+    """Between our look and our lock: it is refused, and the other one's check-out stays."""
+
+    async def take(operation: str) -> None:
+        if operation == "Lock":
+            await server.set_checkout(TO, "demo")
+
+    async with (
+        Emulator(tmp_path / "server") as server,
+        between(server.url, meanwhile=take) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await client.upload(b"before", to=TO)
+        with pytest.raises(CheckedOut, match="demo, in another program") as caught:
+            await client.upload(b"after", to=TO)
+        assert caught.value.by == "demo"
+        assert await holder(server, TO) == "demo"
+        assert count(server, "UnLock") == 0
+        assert count(server, "CreateUploadHandler") == 1
 
 
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────────────────────────

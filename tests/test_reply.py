@@ -385,6 +385,14 @@ def test_a_redirect_names_where_it_leads(status: int) -> None:
     assert error.excerpt == "<p>moved</p>"
 
 
+def test_what_a_redirect_names_can_be_printed() -> None:
+    """Headers may hold undecodable bytes, and line ends of a terminal's."""
+    with pytest.raises(Redirected) as caught:
+        read("LogOut", Answer(302, b"", location="https://e\udcff\x1b[31m"), shown)
+
+    assert str(caught.value).isprintable()
+
+
 def test_a_redirect_to_nowhere_says_so() -> None:
     with pytest.raises(Redirected, match="redirects to nowhere"):
         read("LogOut", Answer(302, b""), shown)

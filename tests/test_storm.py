@@ -60,9 +60,9 @@ def test_no_script_of_faults_breaks_the_promise(
         return name if name and FAULTS[name].fits(call.operation) else None
 
     this = storm.Round(seed=-1)
-    contents = {f"{storm.FOLDER}/one.bin": bytes(range(256)) * 4 * chunks}
+    journey = storm.Journey(f"{storm.FOLDER}/one.bin", bytes(range(256)) * 4 * chunks)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(storm.play(this, script, contents, set(contents) if existing else set(), Path(folder)))
+        asyncio.run(storm.play(this, script, [journey], {journey.to} if existing else set(), Path(folder)))
     assert not this.wrong
 
 

@@ -659,16 +659,32 @@ async def test_a_lost_chunk_that_the_checksum_cannot_see_is_told_by_the_size(tmp
             await client.upload(BLIND, to=TO)
 
 
-async def test_a_late_copy_of_the_last_chunk_is_told(tmp_path: Path) -> None:
-    """It is appended after it was proved, on a server that takes chunks behind the last."""
-    script = at({("UploadFileChunk", 3): "drop-late", ("UploadNewDocumentWidthHandler", 1): "delay"})
+LATE_LAST = at({("UploadFileChunk", 3): "drop-late", ("UploadNewDocumentWidthHandler", 1): "delay"})
+"""The last of three chunks is applied after its copy was proved, and before the document is made."""
+
+
+@pytest.mark.parametrize("refuses", ["mismatch-success", "mismatch-failure"])
+async def test_a_late_copy_of_the_last_chunk_changes_nothing(refuses: str, tmp_path: Path) -> None:
+    """On a server that takes chunks behind the last one nothing is proved for good: the pass is given up."""
     data = os.urandom(3 * CHUNK)
+    variants = ["chunk-after-last"] + ["mismatch-success"] * (refuses == "mismatch-success")
     async with (
-        Emulator(tmp_path / "server", script=script, variants=("chunk-after-last",), delay=0.2) as server,
+        Emulator(tmp_path / "server", script=LATE_LAST, variants=variants, delay=0.2) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        assert receipt.restarted == 1
+        assert (await server.content(TO)).read_bytes() == data
+        assert await server.open_handlers() == []
+
+
+async def test_a_late_copy_of_a_source_that_cannot_be_read_again_is_told(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", script=LATE_LAST, variants=["chunk-after-last"], delay=0.2) as server,
         Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
     ):
         with pytest.raises(StoredDifferently):
-            await client.upload(data, to=TO)
+            await client.upload(_pieces(os.urandom(3 * CHUNK)), to=TO)
 
 
 TO_STORE = ("UploadNewDocumentWidthHandler", "UploadDocumentWithHandler1")

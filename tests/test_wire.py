@@ -180,7 +180,18 @@ def test_no_operation_is_missing_above() -> None:
         make.__name__ if make.__name__ != "<lambda>" else make.__code__.co_names[1] for make, _, _ in CALLS.values()
     }
 
-    assert annotated == made
+    assert annotated == made | {"probe_chunk"}
+
+
+def test_a_probe_is_a_chunk_that_nobody_can_append() -> None:
+    call = wire.probe_chunk(TICKET, GUID)
+    fields = dict(call.fields)
+
+    assert call.operation == "UploadFileChunk"
+    assert call.chunk
+    assert int(str(fields["chunkHEXCRC"]), 16) != zlib.crc32(call.chunk)
+    assert fields["lastChunk"] == "false"
+    assert call.lost_reply is LostReply.REPEAT
 
 
 @pytest.mark.parametrize(("last", "word"), [(True, "true"), (False, "false")])
