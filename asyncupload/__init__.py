@@ -46,6 +46,7 @@ from .events import (
     Restarted,
     Stored,
 )
+from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
 from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
@@ -83,6 +84,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "PathSource",
+    "Properties",
     "Receipt",
     "Redirected",
     "Restarted",
@@ -104,5 +106,6 @@ __all__ = [
     "Timeouts",
     "TransportError",
     "UsageError",
+    "VersionNumber",
     "__version__",
 ]

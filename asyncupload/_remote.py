@@ -11,14 +11,15 @@ from typing import Any, TypeVar, cast
 import anyio
 import anyio.to_thread
 
-from . import _checksum, _wire
+from . import _checksum, _reply, _wire
+from ._body import Body, Encoding, Names
 from ._names import Destination
 from ._outcome import outcome_of
 from ._pipeline import SealedChunk
 from ._reply import Answer
 from ._secret import Secret
 from ._transport import Delivery, Transport
-from ._wire import Call, Encoding
+from ._wire import Call
 from .errors import (
     AsyncUploadError,
     ChunkDamaged,
@@ -32,6 +33,7 @@ from .errors import (
     TicketRefused,
     UsageError,
 )
+from .properties import NONE_GIVEN, Properties
 from .settings import KIB, LARGEST_CHUNK, MIB, Timeouts
 
 T = TypeVar("T")
@@ -39,6 +41,9 @@ T = TypeVar("T")
 REPLY_LIMIT = MIB
 """Bytes. The largest answer outside downloads is a list of versions."""
 
+
+DESCRIPTION_LIMIT = 16 * MIB
+"""Bytes. A real server's WSDL has some hundred operations."""
 
 INLINE = 64 * KIB
 """Bytes. Larger answers are parsed in a thread, so as not to hold up the loop."""
@@ -108,10 +113,14 @@ class Remote:
         self._generation = 0
         self._understood = False
         self._creates_only = True
+        self._describing = anyio.Lock()
+        self._names: Names | None = None
         self.name = ""
         self.wish = chunk_size
         self.encoding = encoding or Encoding.MULTIPART
         self.may_change_encoding = encoding is None
+        # Where SOAP was found by trying, other requests have been seen to work without it.
+        self._soap_only = encoding is Encoding.SOAP
 
     def __repr__(self) -> str:
         return f"<Remote {self._transport.url} as {self._user or 'the owner of the ticket'}>"
@@ -272,18 +281,21 @@ class Remote:
             pass
         return False
 
-    async def finalize(self, handler: Handler, to: Destination, comment: str, *, new: bool) -> _wire.Stored:
+    async def finalize(
+        self, handler: Handler, to: Destination, comment: str, properties: Properties = NONE_GIVEN, *, new: bool
+    ) -> _wire.Stored:
         """Make a document of what is staged, or a version of one. Consumes the handler, and not only if it succeeds.
 
         A ``new`` document is made by the operation that can do nothing else, where the server has it.
         """
         if new and self._creates_only:
             try:
-                return await self._finalize(handler, _wire.finalize_new(self._key(), *to, handler.id, comment))
+                call = _wire.finalize_new(self._key(), *to, handler.id, comment, properties)
+                return await self._finalize(handler, call)
             except ForeignReply as error:
                 if error.status != 404:
                     raise
-        stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment))
+        stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
         self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
         return stored
 
@@ -306,7 +318,7 @@ class Remote:
         await self._ask(_wire.delete_handler(self._key(), handler.id), seconds=self._brief)
 
     def change_encoding(self, refused: Encoding) -> bool:
-        """Write chunks the other way, if that is still to be tried. False, and back to the first, if it was in vain.
+        """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.
 
         Args:
             refused: The way in which the refused chunk was written: somebody else may have changed over since.
@@ -315,9 +327,10 @@ class Remote:
             return True
         if not self.may_change_encoding:
             return False
-        changed = refused is Encoding.MULTIPART
-        self.encoding = Encoding.FORM if changed else Encoding.MULTIPART
-        return changed
+        ways = list(Encoding)
+        place = (ways.index(refused) + 1) % len(ways)
+        self.encoding = ways[place]
+        return place > 0
 
     def encoding_works(self) -> None:
         """A chunk was acknowledged: the way it was written is the server's."""
@@ -376,10 +389,22 @@ class Remote:
         self._understood = True
         return read
 
-    async def _encoded(self, call: Call[Any]) -> _wire.Body:
-        if call.chunk is None or self.encoding is Encoding.MULTIPART:
-            return _wire.encode(call)
-        return await anyio.to_thread.run_sync(_wire.encode, call, self.encoding)
+    async def _encoded(self, call: Call[Any]) -> Body:
+        encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
+        names = await self._described() if encoding is Encoding.SOAP else None
+        if call.chunk is None or encoding is Encoding.MULTIPART:
+            return _wire.encode(call, encoding, names)
+        return await anyio.to_thread.run_sync(_wire.encode, call, encoding, names, limiter=self._transport.threads)
+
+    async def _described(self) -> Names:
+        """How the server spells SOAP's elements, asked once. A server that does not say gets them as documented."""
+        async with self._describing:
+            if self._names is None:
+                answer = await self._transport.describe(seconds=self._timeouts.reply, limit=DESCRIPTION_LIMIT)
+                self._names = await anyio.to_thread.run_sync(
+                    _reply.read_description, answer, limiter=self._transport.threads
+                )
+        return self._names
 
     async def _read(self, call: Call[T], answer: Answer) -> T:
         if len(answer.body) <= INLINE:

@@ -108,10 +108,10 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str]) -> Reply:
         ForeignReply: The answer is not the protocol's.
     """
     if answer.status != 200:
-        raise _foreign_status(operation, answer, hide)
+        raise _fault(operation, answer, hide) or _foreign_status(operation, answer, hide)
     try:
-        reply = Reply(fromstring(answer.body, forbid_dtd=True))
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        reply = Reply(_inside(fromstring(answer.body, forbid_dtd=True)))
+    except _NO_XML as error:
         raise foreign(operation, answer, hide, "is not the XML it should be") from error
     if not reply.has("success", "tryagain", "error", "errorCode"):
         raise foreign(operation, answer, hide, "is XML, but not the protocol's")
@@ -126,6 +126,51 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str]) -> Reply:
     if not reply.flag("success"):
         raise _refusal(operation, reply, hide)
     return reply
+
+
+_NO_XML = (ParseError, DefusedXmlException, ValueError, LookupError)
+
+
+def _inside(root: Element) -> Element:
+    """The protocol's element, taken out of SOAP's envelope if it is in one: Envelope, Body, …Response, …Result."""
+    if _local(root.tag) == "Envelope":
+        found = root.find("{*}Body/*/*/*")
+        return root if found is None else found
+    return root
+
+
+def _fault(operation: str, answer: Answer, hide: Callable[[str], str]) -> ServerError | None:
+    """SOAP's word for a request that could not be read (``Client``), or that something went wrong with (``Server``)."""
+    if answer.status != 500 or b"faultcode" not in answer.body:
+        return None
+    try:
+        fault = Reply(fromstring(answer.body, forbid_dtd=True))
+    except _NO_XML:
+        return None
+    code, text = (child.text if (child := fault.child(name)) else "" for name in ("faultcode", "faultstring"))
+    text = _shown(hide(" ".join(text.split())))
+    # Only the sender's mistake is certain to have done nothing.
+    known = text if code.endswith("Client") else f"SystemError: {text}"
+    return ServerError(f"{operation}: {text or 'a SOAP fault without a reason'}", operation=operation, text=known)
+
+
+def read_description(answer: Answer) -> dict[str, tuple[str, ...]]:
+    """What a WSDL calls the fields of each operation, in order; the operations in lower case. Empty for what is none.
+
+    To be read in a thread: a real server's has some hundred operations.
+    """
+    if answer.status != 200:
+        return {}
+    try:
+        root = fromstring(answer.body, forbid_dtd=True)
+    except _NO_XML:
+        return {}
+    return {
+        element.get("name", "").lower(): tuple(
+            field.get("name", "") for field in element.iterfind("{*}complexType/{*}sequence/{*}element")
+        )
+        for element in root.iterfind("{*}types/{*}schema/{*}element")
+    }
 
 
 def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: str) -> ForeignReply:

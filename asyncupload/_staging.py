@@ -11,11 +11,11 @@ from typing import Any, cast
 import anyio
 
 from . import _checksum
+from ._body import Encoding
 from ._checksum import Part
 from ._patience import Patience
 from ._pipeline import SealedChunk, sealed_chunks
 from ._remote import Handler
-from ._wire import Encoding
 from .errors import (
     AsyncUploadError,
     ChecksumMismatch,
@@ -28,6 +28,9 @@ from .errors import (
 from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
 from .settings import SMALLEST_CHUNK, Loss
 from .sources import Content
+
+NOT_THAT_WAY = frozenset({400, 404, 405, 415})
+"""What servers say to a chunk in an encoding, or at an address, that they do not have."""
 
 
 class Reason(Enum):
@@ -247,12 +250,22 @@ class Staging:
         except HandlerLost as error:
             raise StartOver(error) from error
         except AsyncUploadError as error:
-            if not self._change_encoding(error, chunk, encoding):
-                self._try_smaller(error, handler, chunk)
-                raise
-            return await self._send(handler, chunk, size, tally)
+            if self._change_encoding(error, chunk, encoding):
+                return await self._send_otherwise(error, handler, chunk, size, tally)
+            self._try_smaller(error, handler, chunk)
+            raise
         self._remote.encoding_works()
         return answer
+
+    async def _send_otherwise(
+        self, refusal: AsyncUploadError, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally
+    ) -> int | None:
+        """The same in the encoding that was just changed to."""
+        try:
+            return await self._send(handler, chunk, size, tally)
+        except ForeignReply as last:
+            # The refusal of the way that servers usually take says most.
+            raise (refusal if last.status in NOT_THAT_WAY else last) from None
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1
@@ -270,8 +283,8 @@ class Staging:
         error.outcome = Outcome.NOT_APPLIED
 
     def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
-        """Whether the first chunk should go once more in the other way of writing it."""
-        refused = isinstance(error, ForeignReply) and error.status in {400, 415}
+        """Whether the first chunk should go once more in another way of writing it."""
+        refused = isinstance(error, ForeignReply) and (error.status in {400, 415} or encoding is Encoding.SOAP)
         return chunk.number == 1 and refused and self._remote.change_encoding(encoding)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:

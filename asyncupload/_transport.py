@@ -7,14 +7,16 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
+import anyio
+import anyio.to_thread
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from ._body import Base64, Body, Piece
 from ._reply import Answer
-from ._wire import Body
 from .errors import (
     AsyncUploadError,
     ConnectFailed,
@@ -73,13 +75,18 @@ class Transport:
         self._connect_timeout = connect_timeout
         self._proxy = _proxy(self.url)
         self._closed = False
+        self.threads: anyio.CapacityLimiter | None = None
 
     def __repr__(self) -> str:
         return f"<Transport {self.url}>"
 
-    def open(self) -> None:
-        """May be used (again)."""
-        self._closed = False
+    def open(self, threads: anyio.CapacityLimiter | None = None) -> None:
+        """May be used (again).
+
+        Args:
+            threads: Bounds the threads in which base64 is made; None for anyio's own bound.
+        """
+        self._closed, self.threads = False, threads
 
     async def close(self) -> None:
         """Close what is ours. A lent session stays open."""
@@ -103,21 +110,36 @@ class Transport:
 
         On cancellation the connection is closed: a body half sent is never taken for a whole one.
         """
+        if body.action:
+            url, headers = self.url, {**HEADERS, "SOAPAction": body.action}
+        else:
+            url, headers = self.url / operation, HEADERS
+        payload = _Payload(body, delivery, self.threads)
+        return await self._request("POST", url, operation, seconds, limit, data=payload, headers=headers)
+
+    async def describe(self, *, seconds: float, limit: int) -> Answer:
+        """The service's description of itself (WSDL): the only thing that is not asked by POST, and without a ticket.
+
+        Raises and limits as :meth:`post`.
+        """
+        url = self.url.with_query("WSDL")
+        return await self._request("GET", url, "WSDL", seconds, limit, headers=HEADERS)
+
+    async def _request(self, method: str, url: URL, operation: str, seconds: float, limit: int, **rest: Any) -> Answer:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._connect_timeout)
         async with (
             _translated(operation, self.url, seconds),
-            self._session().post(
-                self.url / operation,
-                data=_Payload(body, delivery),
-                headers=HEADERS,
+            self._session().request(
+                method,
+                url,
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
                 proxy=self._proxy,
                 ssl=self._tls,
+                **rest,
             ) as response,
         ):
-            self.reached = True
             content = await _read_at_most(response.content, limit)
             answer = Answer(
                 response.status,
@@ -148,11 +170,12 @@ class Transport:
 class _Payload(aiohttp.Payload):
     """A body written piece by piece, in slices, without joining or copying."""
 
-    def __init__(self, body: Body, delivery: Delivery) -> None:
+    def __init__(self, body: Body, delivery: Delivery, threads: anyio.CapacityLimiter | None = None) -> None:
         super().__init__(None, content_type=body.content_type)
         self._size = body.size
         self._pieces = body.pieces
         self._delivery = delivery
+        self._threads = threads
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Demanded by the base class."""
@@ -161,12 +184,19 @@ class _Payload(aiohttp.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         *before, last = self._pieces
         for piece in before:
-            view = memoryview(piece)
-            for start in range(0, len(view), SLICE):
-                await writer.write(view[start : start + SLICE])
-        # Set before the last write: once it has begun, nobody can say any more that the last byte did not leave.
+            await self._write(piece, writer)
+        # Set before the last piece: once it has begun, nobody can say any more that the last byte did not leave.
         self._delivery.complete = True
-        await writer.write(last)
+        await self._write(last, writer)
+
+    async def _write(self, piece: Piece, writer: AbstractStreamWriter) -> None:
+        if isinstance(piece, Base64):
+            for number in range(piece.slices):
+                await writer.write(await anyio.to_thread.run_sync(piece.slice, number, limiter=self._threads))
+            return
+        view = memoryview(piece)
+        for start in range(0, len(view), SLICE):
+            await writer.write(view[start : start + SLICE])
 
 
 async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -17,6 +17,7 @@ from ._settle import find, settle
 from ._staging import Reason, Staging, StartOver, Tally, Threads
 from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
 from .events import Audience, Committing, Receipt, Restarted, Stored
+from .properties import NONE_GIVEN, Properties
 from .sources import Content, Source
 
 HALVINGS = 7
@@ -30,6 +31,7 @@ class Task:
     source: Source
     to: Destination
     comment: str = ""
+    properties: Properties = NONE_GIVEN
     if_exists: IfExists = "version"
 
 
@@ -150,7 +152,7 @@ class Upload:
         comment = " ".join(filter(None, (self._task.comment, token)))
 
         async def request() -> _wire.Stored:
-            return await self._remote.finalize(handler, place.to, comment, new=not place.exists)
+            return await self._remote.finalize(handler, place.to, comment, self._task.properties, new=not place.exists)
 
         try:
             stored = await self._patience.persist(request)

@@ -6,22 +6,19 @@ vendor's, from the public API pages; where those disagree, the reader here accep
 
 import binascii
 import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import quote_plus
+from typing import Any, Generic, NamedTuple, TypeVar
 from xml.sax.saxutils import quoteattr
 
-from . import _checksum, _reply
+from . import _body, _checksum, _reply
+from ._body import Body, Buffer, Encoding, Fields, Names
 from ._reply import Answer, Reply, whole_number
 from ._secret import Secret
-from .errors import UsageError
+from .properties import NONE_GIVEN, Properties
 
 T = TypeVar("T")
-Buffer: TypeAlias = bytes | bytearray | memoryview
-Fields: TypeAlias = tuple[tuple[str, str | Secret], ...]
 
 
 _TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
@@ -45,79 +42,22 @@ class Call(Generic[T]):
     read: Callable[[Reply], T]
     lost_reply: LostReply = LostReply.REPEAT
     chunk: Buffer | None = field(default=None, repr=False)
-    """Raw bytes for the field ``fileChunk``, which the multipart form carries as a file part."""
+    """Raw bytes for the field ``fileChunk``."""
 
 
-# ── what goes out ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def encode(call: Call[Any], encoding: Encoding = Encoding.MULTIPART, names: Names | None = None) -> Body:
+    """The body of a call, written in that way. One with a chunk in base64 is work for a thread.
 
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request's body as the pieces it is written in, so that a chunk is neither joined nor copied."""
-
-    content_type: str
-    pieces: tuple[Buffer, ...] = field(repr=False)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all pieces together."""
-        return sum(len(piece) for piece in self.pieces)
-
-
-class Encoding(Enum):
-    """How a chunk travels. Servers differ in which they take; the first chunk finds out."""
-
-    MULTIPART = "multipart"
-    """Raw bytes as a file part of ``multipart/form-data``."""
-
-    FORM = "form"
-    """Base64 in a field of an urlencoded form: a third more bytes, and more work on both sides."""
-
-
-def encode(call: Call[Any], encoding: Encoding = Encoding.MULTIPART) -> Body:
-    """The body of a call. Only one that carries a chunk leaves a choice; in base64 that is work for a thread."""
-    if call.chunk is None:
-        return Body("application/x-www-form-urlencoded", (_urlencoded(call.fields),))
-    if encoding is Encoding.FORM:
-        head = _urlencoded(call.fields) + b"&fileChunk="
-        # Of base64's characters only the plus sign means something else in a form.
-        return Body(
-            "application/x-www-form-urlencoded",
-            (head, binascii.b2a_base64(call.chunk, newline=False).replace(b"+", b"%2B")),
-        )
-    # 128 random bits: that the chunk contains the boundary by chance cannot happen within the age of the universe.
-    boundary = f"asyncupload-{secrets.token_hex(16)}"
-    head, tail = _multipart(call.fields, boundary)
-    return Body(f"multipart/form-data; boundary={boundary}", (head, call.chunk, tail))
-
-
-def _plain(name: str, value: str | Secret) -> bytes:
-    try:
-        return (value.reveal() if isinstance(value, Secret) else value).encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{name} has characters that are no text (undecodable bytes of a file's name?)") from None
-
-
-def _urlencoded(fields: Fields) -> bytes:
-    # Made into bytes first, where it can fail: the library's frames would show the values to a traceback with locals.
-    pairs = [(name, _plain(name, value)) for name, value in fields]
-    return "&".join(f"{name}={quote_plus(value)}" for name, value in pairs).encode("ascii")
-
-
-def _multipart(fields: Fields, boundary: str) -> tuple[bytes, bytes]:
-    """What stands before the chunk and after it. The chunk comes last, so the server knows all about it when it
-    arrives."""
-    text_parts = b"".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
-        + _plain(name, value)
-        + b"\r\n"
-        for name, value in fields
-    )
-    file_part = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="fileChunk"; filename="chunk"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    return text_parts + file_part.encode(), f"\r\n--{boundary}--\r\n".encode()
+    Args:
+        call: What is asked.
+        encoding: How it travels.
+        names: What the server's WSDL calls them; only SOAP needs it.
+    """
+    if encoding is Encoding.SOAP:
+        return _body.soap(call.operation, call.fields, call.chunk, names or {})
+    if call.chunk is not None and encoding is Encoding.MULTIPART:
+        return _body.multipart(call.fields, call.chunk)
+    return _body.form(call.fields, call.chunk)
 
 
 def understand(call: Call[T], answer: Answer) -> T:
@@ -321,16 +261,30 @@ def delete_handler(ticket: Secret, handler: str) -> Call[None]:
     return Call("DeleteUploadHandler", (("authenticationTicket", ticket), ("UploadHandler", handler)), _nothing)
 
 
-def finalize(ticket: Secret, path: str, handler: str, comment: str) -> Call[Stored]:
-    """Makes the document and consumes the handler. An empty comment would be an HTTP 400 on a strict server."""
+def finalize(
+    ticket: Secret, path: str, handler: str, comment: str, properties: Properties = NONE_GIVEN
+) -> Call[Stored]:
+    """Makes the document and consumes the handler, by the simplest operation that carries what is given.
+
+    An empty comment would be an HTTP 400 on a strict server.
+    """
     fields: Fields = (("authenticationTicket", ticket), ("path", path), ("uploadHandler", handler))
-    if not comment:
-        return Call("UploadDocumentWithHandler", fields, _read_stored, LostReply.ASK)
-    fields += (("versionComments", comment),)
-    return Call("UploadDocumentWithHandler1", fields, _read_stored, LostReply.ASK)
+    number = properties.version
+    if not properties.only_version or (number is not None and not comment):
+        operation, fields = "UploadDocumentWithHandler3", (*fields, ("xmlParameters", _parameters(comment, properties)))
+    elif number is not None:
+        parts = zip(("mpVersionMajor", "mpVersionMinor", "mpVersionRevision"), map(str, number), strict=True)
+        operation, fields = "UploadDocumentWithHandler2", (*fields, ("versionComments", comment), *parts)
+    elif comment:
+        operation, fields = "UploadDocumentWithHandler1", (*fields, ("versionComments", comment))
+    else:
+        operation = "UploadDocumentWithHandler"
+    return Call(operation, fields, _read_stored, LostReply.ASK)
 
 
-def finalize_new(ticket: Secret, folder: str, name: str, handler: str, comment: str) -> Call[Stored]:
+def finalize_new(
+    ticket: Secret, folder: str, name: str, handler: str, comment: str, properties: Properties = NONE_GIVEN
+) -> Call[Stored]:
     """Makes a document where there is none, and never a version of one that came in between. (The server's
     spelling.)"""
     fields = (
@@ -338,14 +292,31 @@ def finalize_new(ticket: Secret, folder: str, name: str, handler: str, comment: 
         ("folderPath", folder),
         ("documentName", name),
         ("uploadHandler", handler),
-        ("xmlParameters", _parameters(VERSIONCOMMENT=comment)),
+        ("xmlParameters", _parameters(comment, properties)),
     )
     return Call("UploadNewDocumentWidthHandler", fields, _read_stored, LostReply.ASK)
 
 
-def _parameters(**values: str) -> str:
+_PUBLISH = {"server": "", "publish": "Publish", "dont": "DontPublish"}
+_NOTIFY = {None: "", True: "TRUE", False: "FALSE"}
+
+
+def _parameters(comment: str, given: Properties) -> str:
     """The documented grammar of May 2026; empty it must still be a document, since "" is an HTTP 400 on a strict
     server."""
+    values = {
+        "VERSIONCOMMENT": comment,
+        "DESCRIPTION": given.description,
+        "KEYWORDS": given.keywords,
+        "TEXTONLYCONTENT": given.text,
+        "CREATIONDATE": given.created.isoformat() if given.created else "",
+        "MODIFICATIONDATE": given.modified.isoformat() if given.modified else "",
+        "PUBLISHOPTION": _PUBLISH[given.publish],
+        "SENDEMAILS": _NOTIFY[given.notify],
+    }
+    if given.version is not None:
+        numbers = zip(("MPVERSIONMAJOR", "MPVERSIONMINOR", "MPVERSIONREVISION"), map(str, given.version), strict=True)
+        values |= dict(numbers)
     items = "".join(f"<item NAME={quoteattr(n)} VALUE={quoteattr(v)}/>" for n, v in values.items() if v)
     return f"<xmlparameters>{items}</xmlparameters>"
 

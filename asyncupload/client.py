@@ -12,6 +12,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
+from ._body import Encoding
 from ._download import Download
 from ._log import get_logger
 from ._names import destination
@@ -23,9 +24,9 @@ from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from ._upload import Task, Upload
-from ._wire import Encoding
 from .errors import AsyncUploadError, UsageError
 from .events import Audience, Downloaded, Listener, Receipt
+from .properties import NONE_GIVEN, Properties
 from .settings import Settings
 from .sources import Uploadable, as_source
 
@@ -109,8 +110,8 @@ class Client:
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""
         pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
-        self._transport.open()
         self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
+        self._transport.open(self._threads.checksums)
         return self
 
     async def __aexit__(
@@ -135,6 +136,7 @@ class Client:
         to: str,
         if_exists: IfExists = "version",
         version_comment: str = "",
+        properties: Properties = NONE_GIVEN,
         on_event: Listener | None = None,
     ) -> Receipt:
         """Bring a source into the server: as a new document, or as a new version of one.
@@ -147,6 +149,8 @@ class Client:
                 meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through and sends nothing if the
                 document is equal to it, otherwise adds a version.
             version_comment: Kept by the server with the version.
+            properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
+                an equal document keeps what it has.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Returns:
@@ -172,7 +176,13 @@ class Client:
         where = destination(to)
         origin = as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
-        task = Task(source=origin, to=where, comment=version_comment, if_exists=if_exists)
+        task = Task(
+            source=origin,
+            to=where,
+            comment=version_comment,
+            properties=properties,
+            if_exists=if_exists,
+        )
         audience = Audience(on_event, log)
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()

@@ -128,9 +128,9 @@ class Settings:
     checksum_threads: int = 2
     """Threads that compute checksums, for all uploads of a client together, at least 1."""
 
-    encoding: Literal["auto", "multipart", "form"] = "auto"
-    """How chunks travel: ``multipart`` raw, ``form`` in base64; ``auto`` begins with the first and changes over once if
-    the server does not take it."""
+    encoding: Literal["auto", "multipart", "form", "soap"] = "auto"
+    """How chunks travel: ``multipart`` raw, ``form`` or ``soap`` in base64; ``auto`` begins with the first and goes on
+    to the next if the server does not take it. If ``soap`` is chosen, every other request travels so too."""
 
     prove: Callable[[Loss], bool] = prove_late_losses
     """Asked when a chunk's reply is lost: True sends it again and lets the checksum of the whole judge, False begins
@@ -145,8 +145,8 @@ class Settings:
             f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}",
         )
         _require(
-            self.encoding in {"auto", "multipart", "form"},
-            f"encoding is {self.encoding!r}; it may be auto, multipart or form",
+            self.encoding in {"auto", "multipart", "form", "soap"},
+            f"encoding is {self.encoding!r}; it may be auto, multipart, form or soap",
         )
         _require(self.depth >= 1, "depth must be at least 1")
         _require(self.checksum_threads >= 1, "checksum_threads must be at least 1")

@@ -62,15 +62,17 @@ async def between(
         await meanwhile(operation)
         if (given := instead(operation, body)) is not None:
             return web.Response(status=given[0], body=given[1], headers={"Content-Type": "text/xml"})
-        headers = {"Content-Type": incoming.headers["Content-Type"]}
+        headers = {name: incoming.headers[name] for name in ("Content-Type", "SOAPAction") if name in incoming.headers}
         if operation in twice:
             async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as first:
                 await first.read()
-        async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as outgoing:
+        async with session.request(
+            incoming.method, server + incoming.path_qs, data=request(operation, body), headers=headers
+        ) as outgoing:
             return web.Response(
                 status=outgoing.status,
                 body=answer(operation, await outgoing.read()),
-                headers={"Content-Type": outgoing.headers["Content-Type"]},
+                headers={"Content-Type": outgoing.headers.get("Content-Type", "text/plain")},
             )
 
     app = web.Application(client_max_size=64 * 1024 * 1024)

@@ -12,9 +12,9 @@ HOUSE = Path(asyncupload.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # words
-    ("errors", "events", "settings", "_checksum", "_secret", "_log", "_names"),
+    ("errors", "events", "settings", "properties", "_checksum", "_secret", "_log", "_names"),
     # leaves
-    ("_shield", "_cutting", "sources", "_reply", "_wire", "_outcome"),
+    ("_shield", "_cutting", "sources", "_body", "_reply", "_wire", "_outcome"),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object
@@ -33,7 +33,7 @@ ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
-    "xml": {"_reply", "_wire"},
+    "xml": {"_body", "_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),
     "zlib_ng": {"_checksum"},
@@ -55,9 +55,9 @@ CALLS: dict[str, set[str]] = {
     "asyncio.ensure_future": {"_shield"},
     "asyncio.create_task": set(),
     "anyio.create_task_group": {"_pipeline"},
-    "reveal": {"_wire"},
+    "reveal": {"_body"},
 }
-"""Which rooms may call something: waiting is _retry's, tasks are _pipeline's and _shield's, secrets are _wire's."""
+"""Which rooms may call something: waiting is _retry's, tasks are _pipeline's and _shield's, secrets are _body's."""
 
 
 def _room(file: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from bodies import joined
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -212,5 +213,5 @@ def test_clients_show_neither_password_nor_ticket() -> None:
 
 def test_the_body_of_a_call_does_carry_it() -> None:
     """The one place where it has to be."""
-    assert PASSWORD.encode() in b"".join(bytes(piece) for piece in encode(authenticate("u", Secret(PASSWORD))).pieces)
+    assert PASSWORD.encode() in joined(encode(authenticate("u", Secret(PASSWORD))))
     assert PASSWORD not in repr(encode(authenticate("u", Secret(PASSWORD))))

@@ -548,7 +548,7 @@ async def test_many_uploads_at_once_change_over_together(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("status", [400, 415])
-async def test_a_server_that_takes_neither_way_is_told_with_its_status(status: int, tmp_path: Path) -> None:
+async def test_a_server_that_takes_no_way_is_told_with_its_status(status: int, tmp_path: Path) -> None:
     async with (
         Emulator(tmp_path / "server") as server,
         between(server.url, instead=_only("neither", status)) as proxy,
@@ -559,6 +559,9 @@ async def test_a_server_that_takes_neither_way_is_told_with_its_status(status: i
         assert caught.value.status == status
         ways = [_is_multipart(body) for operation, body in proxy.requests if _is_chunk(operation)]
         assert ways == [True, False]
+        assert [operation for operation, _ in proxy.requests].count("srv.asmx") == 2, (
+            "its description, and a chunk by SOAP"
+        )
         await _nothing_left(server)
 
 

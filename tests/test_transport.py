@@ -15,9 +15,9 @@ import trustme
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
+from asyncupload._body import Body
 from asyncupload._reply import Answer
 from asyncupload._transport import SLICE, Delivery, Transport, _endpoint, _Payload, _seconds, translate
-from asyncupload._wire import Body
 from asyncupload.errors import (
     AsyncUploadError,
     ConnectFailed,

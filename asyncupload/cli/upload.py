@@ -30,10 +30,10 @@ STANDARD_INPUT = "-"
 @chunk_size_option
 @option(
     "--encoding",
-    type=click.Choice(["auto", "multipart", "form"]),
+    type=click.Choice(["auto", "multipart", "form", "soap"]),
     default="auto",
     show_default=True,
-    help="How chunks travel: raw, or in base64; auto finds out.",
+    help="How chunks travel: raw, in base64, or by SOAP; auto finds out.",
 )
 @option(
     "--if-exists",
@@ -49,7 +49,7 @@ def upload(
     destination: str,
     connection: Connection,
     chunk_size: int,
-    encoding: Literal["auto", "multipart", "form"],
+    encoding: Literal["auto", "multipart", "form", "soap"],
     if_exists: IfExists,
     version_comment: str,
     voice: Voice,
