@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from asyncupload.emulator import FAULTS, VARIANTS, Emulator, rates
+from asyncupload.emulator.names import exact_path
 
 from . import results
 from .options import Voice, option, voice_options
@@ -32,6 +33,13 @@ def _fault(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     return chosen
 
 
+def _folders(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(exact_path(value) for value in values)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command()
 @option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")
@@ -43,7 +51,13 @@ def _fault(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 )
 @option("--user", default="demo", show_default=True, help="The one user's login name.")
 @option("--password", default="demo", show_default=True, help="The user's password.")
-@option("--folder", multiple=True, metavar="PATH", help="A folder to have from the start; may be repeated.")
+@option(
+    "--folder",
+    multiple=True,
+    metavar="PATH",
+    callback=_folders,
+    help="A folder to have from the start; may be repeated.",
+)
 @option(
     "--fault",
     multiple=True,

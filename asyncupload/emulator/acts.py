@@ -109,6 +109,11 @@ def instead_by(make: Callable[[Exchange], Reply]) -> Act:
     return act
 
 
+def misread(make: Callable[[], Reply]) -> Act:
+    """As `instead`, with a document that an operation might have written: in an envelope for who sent one."""
+    return instead_by(lambda exchange: exchange.dressed(make()))
+
+
 def afterwards(make: Callable[[], Reply]) -> Act:
     """The call is applied, and this is the answer."""
     return afterwards_by(lambda _, __: make())

@@ -8,22 +8,28 @@ from collections.abc import Coroutine
 
 from aiohttp import web
 
+from asyncupload.emulator import soap, wsdl
 from asyncupload.emulator.exchange import CallRecord, Exchange, Measures
 from asyncupload.emulator.faults import composed, fault
-from asyncupload.emulator.operations import OPERATIONS, Operation
+from asyncupload.emulator.incoming import Incoming, Way
+from asyncupload.emulator.operations import OPERATIONS, SIGNATURES, Operation
 from asyncupload.emulator.operations.desk import Desk
-from asyncupload.emulator.replies import Rejected, rejected_reply
+from asyncupload.emulator.pages import page
+from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
 
 
 class App:
-    """Answers requests. `calls` grows by one record per call of a known operation, in arrival order."""
+    """Answers requests. `calls` grows by one record per call of a known operation, in arrival order.
+
+    What asks about the service, and what fails to name an operation of it, is no call.
+    """
 
     def __init__(
         self, desk: Desk, prefix: str, script: Script | None, calls: list[CallRecord], measures: Measures
     ) -> None:
         self._desk = desk
-        self._route = re.compile(rf"/*{re.escape(prefix.strip('/'))}/+srv\.asmx/+(\w+)/?", re.IGNORECASE)
+        self._route = re.compile(rf"/*{re.escape(prefix.strip('/'))}/+srv\.asmx(?:/+(\w+))?/*", re.IGNORECASE)
         self._script = script
         self._calls = calls
         self._measures = measures
@@ -33,36 +39,81 @@ class App:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         match = self._route.fullmatch(request.path)
-        operation = None if match is None else OPERATIONS.get(match[1].lower())
+        if match is None:
+            return web.Response(status=404)
+        if match[1] is None:
+            return await self._service(request)
+        operation = OPERATIONS.get(match[1].lower())
         if operation is None:
             return web.Response(status=404)
-        if request.transport in self._closed_on_reuse:
+        return await self._call(self._incoming(request, soap=False), operation)
+
+    async def _service(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What is asked of the service itself: about it by GET, an operation in an envelope by POST."""
+        if request.method == "GET":
+            return _response(self._about(request))
+        incoming = self._incoming(request, soap=True)
+        try:
+            operation = await self._asked(incoming)
+        except Unread as unread:
+            return _response(rejected_reply(unread, self._desk.how))
+        except Rejected as rejected:
+            return _response(soap.fault(rejected.detail))
+        return await self._call(incoming, operation)
+
+    def _about(self, request: web.BaseRequest) -> Reply:
+        if all(name.lower() != "wsdl" for name in request.query):
+            return wsdl.page(SIGNATURES)
+        if self._desk.how.no_soap:
+            return page(404)
+        address = f"{request.scheme}://{request.headers.get('Host', 'localhost')}{request.path}"
+        return wsdl.wsdl(SIGNATURES, address)
+
+    async def _asked(self, incoming: Incoming) -> Operation:
+        """The operation that is asked for in SOAP; its body is read for it only if no SOAPAction says it."""
+        if self._desk.how.no_soap:
+            raise Unread(404, "this server speaks no SOAP")
+        if incoming.request.method != "POST":
+            raise Unread(405, f"{incoming.request.method} is not a method of this service")
+        if incoming.request.content_type != "text/xml":
+            raise Unread(415, "SOAP 1.1 is text/xml")
+        name = soap.action(incoming.header("SOAPAction")) or soap.first_in_body(await incoming.body())
+        operation = OPERATIONS.get(name.lower())
+        if operation is None or operation.name != name:
+            raise Rejected(400, f"{name} is no operation of this service")
+        return operation
+
+    async def _call(self, incoming: Incoming, operation: Operation) -> web.StreamResponse:
+        if incoming.transport in self._closed_on_reuse:
             # To its client this connection was closed before the request came: it is not a call.
-            await self._exchange(request, operation, CallRecord(operation.name, 0)).drop()
-        record = self._recorded(operation)
-        exchange = self._exchange(request, operation, record)
+            await self._exchange(incoming, operation, CallRecord(operation.name, 0)).drop()
+        record = self._recorded(operation, incoming.way)
+        exchange = self._exchange(incoming, operation, record)
         try:
             reply = await composed([fault(name) for name in record.faults], exchange)()
         except Rejected as rejected:
-            reply = rejected_reply(rejected, self._desk.how)
+            reply = exchange.refused(rejected)
         except Exception:
             record.status = 500
             raise
         record.status = reply.status
-        if exchange.close_on_reuse and request.transport is not None:
-            self._closed_on_reuse.add(request.transport)
-        return web.Response(body=reply.body, status=reply.status, headers=reply.all_headers)
+        if exchange.close_on_reuse and incoming.transport is not None:
+            self._closed_on_reuse.add(incoming.transport)
+        return _response(reply)
 
-    def _recorded(self, operation: Operation) -> CallRecord:
+    def _recorded(self, operation: Operation, way: Way) -> CallRecord:
         self._counts[operation.name] += 1
-        record = CallRecord(operation.name, self._counts[operation.name])
+        record = CallRecord(operation.name, self._counts[operation.name], way=way)
         self._calls.append(record)
         if self._script is not None:
             record.faults = names(self._script(Call(record.operation, record.number)))
         return record
 
-    def _exchange(self, request: web.BaseRequest, operation: Operation, record: CallRecord) -> Exchange:
-        return Exchange(request, operation, self._desk, record, self._measures, self._in_background)
+    def _incoming(self, request: web.BaseRequest, *, soap: bool) -> Incoming:
+        return Incoming(request, self._measures.body_limit, self._measures.body_limit_status, soap=soap)
+
+    def _exchange(self, incoming: Incoming, operation: Operation, record: CallRecord) -> Exchange:
+        return Exchange(incoming, operation, self._desk, record, self._measures, self._in_background)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -74,3 +125,7 @@ class App:
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(body=reply.body, status=reply.status, headers=reply.all_headers)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import anyio
-from aiohttp import web
 
+from asyncupload.emulator import soap
 from asyncupload.emulator.forms import Form, read_form, read_pairs
+from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import Operation
 from asyncupload.emulator.operations.desk import Chunk, Desk
-from asyncupload.emulator.replies import Answer, Rejected, Reply
+from asyncupload.emulator.replies import Answer, Rejected, Reply, Unread, rejected_reply
 
 # The largest chunk (32 MiB) in base64 whose every sixteenth character is escaped is 50 MB; the rest is room.
 BODY_LIMIT = 64 * 1024 * 1024
@@ -30,6 +31,7 @@ class CallRecord:
     """A call that came in. `status` is None until it is answered, and stays so if it never is.
 
     `applied` says whether the operation did its work, whatever the client was told: the truth to hold a client to.
+    `way` is ``query``, ``form``, ``multipart`` or ``soap``.
     """
 
     operation: str
@@ -37,6 +39,7 @@ class CallRecord:
     faults: tuple[str, ...] = ()
     status: int | None = None
     applied: bool = False
+    way: Way = "form"
 
     @property
     def fault(self) -> str | None:
@@ -67,7 +70,7 @@ class Exchange:
 
     def __init__(
         self,
-        request: web.BaseRequest,
+        incoming: Incoming,
         operation: Operation,
         desk: Desk,
         record: CallRecord,
@@ -78,7 +81,7 @@ class Exchange:
         self.measures = measures
         self.record = record
         self.close_on_reuse = False
-        self._request = request
+        self._incoming = incoming
         self._desk = desk
         self._background = background
         self._read: Callable[[], Form] | None = None
@@ -91,12 +94,7 @@ class Exchange:
         return self._read
 
     async def receive_half(self) -> None:
-        """Read about half of the body, or the first of it if its length is not declared."""
-        half, size = (self._request.content_length or 0) // 2, 0
-        async for piece in self._request.content.iter_any():
-            size += len(piece)
-            if size >= half:
-                return
+        await self._incoming.half()
 
     async def apply(self) -> Reply:
         """Do what was asked for, as without a fault."""
@@ -106,14 +104,18 @@ class Exchange:
             reply = self.operation.reply(self._desk, read)
             # Set here, and not by who waits: the work is done also for a client that has left meanwhile.
             self.record.applied = reply.done and not self._lost
-            return reply
+            return self.dressed(reply)
 
         return await self._desk.store.run(job)
 
     async def answer(self, make: Callable[[Desk, Form], Answer]) -> Reply:
         """Do this instead of what was asked for, and write the answer as the operation would."""
         read = await self.receive()
-        return await self._desk.store.run(lambda: self.operation.answered(self._desk, lambda: make(self._desk, read())))
+
+        def job() -> Reply:
+            return self.dressed(self.operation.answered(self._desk, lambda: make(self._desk, read())))
+
+        return await self._desk.store.run(job)
 
     async def work(self, job: Callable[[Desk, Form], None]) -> None:
         """Something that happens to the server beside the call."""
@@ -122,7 +124,16 @@ class Exchange:
 
     def bare_success(self) -> Reply:
         """The operation's success without anything that it would tell."""
-        return self.operation.answered(self._desk, Answer)
+        return self.dressed(self.operation.answered(self._desk, Answer))
+
+    def dressed(self, reply: Reply) -> Reply:
+        """The reply in an envelope, if that is how the call came."""
+        return soap.enveloped(self.operation.name, reply) if self._incoming.way == "soap" else reply
+
+    def refused(self, rejected: Rejected) -> Reply:
+        """The answer to a request that reached no operation."""
+        reply = rejected_reply(rejected, self._desk.how)
+        return reply if isinstance(rejected, Unread) else self.dressed(reply)
 
     def damage(self, change: Callable[[Chunk], Chunk]) -> None:
         """Stage something else than the chunk, whose CRC was right."""
@@ -152,7 +163,7 @@ class Exchange:
 
     async def drop(self, *, reset: bool = False) -> NoReturn:
         """Close the connection without a word; with `reset` also impolitely."""
-        transport = self._request.transport
+        transport = self._incoming.transport
         if transport is not None:
             if reset:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -161,37 +172,21 @@ class Exchange:
 
     async def send(self, raw: bytes) -> NoReturn:
         """Write these bytes in place of an answer, and close the connection behind them."""
-        if self._request.transport is not None:
-            self._request.transport.write(raw)
-            self._request.transport.close()
+        if self._incoming.transport is not None:
+            self._incoming.transport.write(raw)
+            self._incoming.transport.close()
         await self.stall()
 
     async def _received(self) -> Callable[[], Form]:
-        request, operation = self._request, self.operation
-        if request.method not in {"GET", "POST"}:
-            raise Rejected(405, f"{request.method} is not a method of {operation.name}")
-        if not operation.takes(request.method, self._desk.how):
-            raise Rejected(415, f"{operation.name} takes bytes, which a query string cannot carry")
-        cookie = request.cookies.get("ticket", "")
-        if request.method == "GET":
-            query = request.rel_url.raw_query_string.encode()
-            return lambda: read_pairs(query, cookie)
-        body = await self._body()
-        content_type = request.headers.get("Content-Type", "")
-        return lambda: read_form(content_type, body, cookie)
-
-    async def _body(self) -> bytearray:
-        """The body, whole or not at all: one that breaks off raises, or cancels this task."""
-        request = self._request
-        self._refuse_beyond_limit(request.content_length or 0)
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = bytearray()
-        async for piece in request.content.iter_any():
-            body += piece
-            self._refuse_beyond_limit(len(body))
-        return body
-
-    def _refuse_beyond_limit(self, size: int) -> None:
-        if size > self.measures.body_limit:
-            raise Rejected(self.measures.body_limit_status, f"a request may have {self.measures.body_limit} bytes")
+        incoming, operation, cookie = self._incoming, self.operation, self._incoming.cookie
+        if incoming.request.method not in {"GET", "POST"}:
+            raise Unread(405, f"{incoming.request.method} is not a method of {operation.name}")
+        if incoming.way == "query":
+            if not operation.takes("GET", self._desk.how):
+                raise Unread(415, f"{operation.name} takes bytes, which a query string cannot carry")
+            return lambda: read_pairs(incoming.query, cookie)
+        body = await incoming.body()
+        if incoming.way == "soap":
+            exactly = operation.fields if self._desk.how.case_soap else None
+            return lambda: soap.read_envelope(body, operation.name, cookie, exactly)
+        return lambda: read_form(incoming.header("Content-Type"), body, cookie)

@@ -1,4 +1,4 @@
-"""What came in: the fields of a query string, of a urlencoded form or of a multipart form.
+"""What came in: the fields of a query string, of a urlencoded form or of a multipart form; of an envelope, too.
 
 Field names are looked up without regard to case, because the vendor's own samples spell them both ways.
 Of several fields of one name the first counts.
@@ -6,10 +6,11 @@ Of several fields of one name the first counts.
 
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from asyncupload.emulator.fields import Field
 from asyncupload.emulator.replies import Rejected
 
 _INT64 = 1 << 63
@@ -32,12 +33,14 @@ _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;,\s]+))', re.IGNORECASE)
 class Form:
     """The fields of one request. `texts` and `files` have lower-case names; `cookie` is the one named ticket.
 
-    A part of a multipart form is a file if it has a file name, whatever its content type.
+    A part of a multipart form is a file if it has a file name, whatever its content type. `soap` says that the
+    fields are the elements of an envelope.
     """
 
     texts: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, memoryview] = field(default_factory=dict)
     cookie: str = ""
+    soap: bool = False
 
     def text(self, name: str) -> str:
         """The field as text, empty if it is missing."""
@@ -55,9 +58,10 @@ class Form:
     def flag(self, name: str) -> bool:
         """False if missing. ``1`` and ``0`` are booleans in SOAP only."""
         text = self.text(name).strip().lower()
-        if text not in {"", "true", "false"}:
+        yes, no = ({"true", "1"}, {"false", "0", ""}) if self.soap else ({"true"}, {"false", ""})
+        if text not in yes | no:
             raise Rejected(400, f"{name} is neither true nor false")
-        return text == "true"
+        return text in yes
 
     def octets(self, name: str) -> bytes | memoryview:
         """A file part's bytes as they are, or the bytes that a text field holds in base64."""
@@ -74,22 +78,15 @@ class Form:
         """Is there anything in the field?"""
         return bool(self.texts.get(name.lower()) or self.files.get(name.lower()))
 
-    def bind(
-        self,
-        *,
-        strings: Sequence[str] = (),
-        octets: Sequence[str] = (),
-        numbers: Sequence[str] = (),
-        flags: Sequence[str] = (),
-    ) -> None:
+    def bind(self, fields: Iterable[Field]) -> None:
         """Refuse the request (400) before an operation looks at it, as the framework's model binding does."""
-        for name in (*strings, *octets):
-            if not self.has(name):
-                raise Rejected(400, f"{name} is required")
-        for name in numbers:
-            self.number(name)
-        for name in flags:
-            self.flag(name)
+        for one in fields:
+            if one.required and not self.has(one.name):
+                raise Rejected(400, f"{one.name} is required")
+            if one.kind in {"int", "short"}:
+                self.number(one.name)
+            elif one.kind == "bool":
+                self.flag(one.name)
 
 
 def read_form(content_type: str, body: bytes | bytearray, cookie: str = "") -> Form:

@@ -57,6 +57,17 @@ def folder_name(wished: str) -> str:
     return name if len(name) <= _FOLDER_NAME_LIMIT else _shortened(name)
 
 
+def exact_path(path: str) -> str:
+    """The path of a folder that is to be made just so; ValueError if it has no name in it, or one that gets cleaned."""
+    wished = segments(path)
+    if not wished:
+        raise ValueError(f"{path!r} names no folder; write it as /Library/Folder")
+    for name in wished:
+        if folder_name(name) != name or name.startswith("~"):
+            raise ValueError(f"{path!r} cannot be had: no folder is named {name!r} on an infoRouter server")
+    return path
+
+
 def _shortened(name: str) -> str:
     extension = PurePosixPath(name).suffix
     if len(extension) > _FOLDER_NAME_LIMIT // 2:

@@ -12,7 +12,8 @@ from asyncupload.emulator.variants import Behaviour
 
 Root = Literal["root", "response"]
 
-_NAMESPACE = "http://tempuri.org/"
+NAMESPACE = "http://tempuri.org/"
+"""The service's: of its operations and their fields in SOAP."""
 # XML 1.0 has no way to write these, not even as a character reference.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # A reader turns a bare line break or tab within an attribute into a blank.
@@ -50,15 +51,23 @@ class Rejected(Exception):
         self.detail = detail
 
 
+class Unread(Rejected):
+    """The host refused it before it was read, so whatever protocol it speaks: a bare HTTP error to all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is written to the socket. `done` says whether the operation did its work."""
+    """What is written to the socket. `done` says whether the operation did its work.
+
+    `rejected` says why the request reached no operation, None if it did or if a fault stands here.
+    """
 
     status: int
     content_type: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
+    rejected: str | None = None
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -101,11 +110,11 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
 def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     """Their body is described nowhere (question 13); a small problem document is what the framework makes."""
     if how.empty_errors:
-        return Reply(rejected.status, "text/plain", b"")
+        return Reply(rejected.status, "text/plain", b"", rejected=rejected.detail)
     body = json.dumps(
         {"status": rejected.status, "title": "The request was not understood.", "detail": rejected.detail}
     )
-    return Reply(rejected.status, "application/problem+json", body.encode())
+    return Reply(rejected.status, "application/problem+json", body.encode(), rejected=rejected.detail)
 
 
 def _document(attributes: Mapping[str, str], inside: str, root: Root, how: Behaviour) -> Reply:
@@ -113,7 +122,7 @@ def _document(attributes: Mapping[str, str], inside: str, root: Root, how: Behav
     if how.capital_booleans:
         written = {name: {"true": "True", "false": "False"}.get(value, value) for name, value in written.items()}
     if how.namespaced_roots:
-        written["xmlns"] = _NAMESPACE
+        written["xmlns"] = NAMESPACE
     text = f'<?xml version="1.0" encoding="utf-8"?>{element(_root_name(root, how), written, inside)}'
     return Reply(200, "text/xml", text.encode())
 

@@ -57,7 +57,8 @@ class Emulator:
         Args:
             data: the data folder, made if it is missing. One emulator at a time may use it.
             users: login name (its case does not matter) to password; ``demo``/``demo`` if not given.
-            folders: made at each start if they are missing, with their libraries.
+            folders: made at each start if they are missing, with their libraries; ValueError for a path without a
+                name, or with one that the server would change.
             port: 0 takes a free one, and keeps it for the next start of this object.
             prefix: the virtual directory, for example ``/InfoRouter``.
             script: says which fault, if any, hits a call.
@@ -78,7 +79,7 @@ class Emulator:
         self.calls: list[CallRecord] = []
         self._store = Store(Path(data), {"demo": "demo"} if users is None else users)
         self._desk = Desk(self._store, behaviour(variants), default_chunk_size, document_max_size, chunk_sizes)
-        self._folders = tuple(folders)
+        self._folders = tuple(names.exact_path(folder) for folder in folders)
         self._host = host
         self._port = port
         self._prefix = prefix.strip("/")

@@ -44,6 +44,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "clean-names": "a document's name is cleaned like a folder's, not refused (question 11)",
         "empty-errors": "HTTP 400 and the like have no body (question 13)",
         "release-checkout": "a new version takes away the checkout that it was made under (question 14)",
+        "no-soap": "there is no SOAP: an envelope is HTTP 404, and so is the WSDL (section d)",
+        "case-soap": "an element in SOAP whose case is not that of the WSDL is null (section d)",
         "limit-at-chunk": "a document grows beyond document_max_size in no chunk (question 15)",
     }
 )
@@ -87,6 +89,8 @@ class Behaviour:
     clean_names: bool = False
     empty_errors: bool = False
     release_checkout: bool = False
+    no_soap: bool = False
+    case_soap: bool = False
     limit_at_chunk: bool = False
 
 

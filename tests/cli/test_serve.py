@@ -122,6 +122,10 @@ def test_a_variant_changes_the_answers(file: Path) -> None:
         (("--fault", "stall=0.6", "--fault", "html=0.6"), ("more than 1",)),
         (("--variant", "upside-down"), ("'upside-down'", "no-filehexcrc")),
         (("--port", "70000"), ("70000",)),
+        (("--folder", "/B", "--folder", ""), ("'' names no folder", "/Library/Folder")),
+        (("--folder", "//"), ("'//' names no folder",)),
+        (("--folder", "/Library/a:b"), ("'/Library/a:b' cannot be had", "'a:b'")),
+        (("--folder", "~F1"), ("'~F1'",)),
     ],
 )
 def test_what_it_does_not_know_it_refuses_by_name(here: Here, words: tuple[str, ...], told: tuple[str, ...]) -> None:

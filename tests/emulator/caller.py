@@ -4,9 +4,10 @@ import base64
 import io
 import xml.etree.ElementTree as ET
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
+from xml.sax.saxutils import escape
 
 import aiohttp
 
@@ -61,8 +62,19 @@ class Caller:
     async def get(self, operation: str, **fields: str) -> Said:
         return await self.request("GET", operation, params={"authenticationTicket": self.ticket, **fields})
 
+    async def soap(self, operation: str, *, action: str | None = None, **fields: str) -> Said:
+        """POST the fields in an envelope; without a SOAPAction unless one is given. `root` is the inner document."""
+        said = await self.post(envelope(operation, authenticationTicket=self.ticket, **fields), action)
+        result = None if said.root is None else said.root.find(f".//{{http://tempuri.org/}}{operation}Result")
+        return replace(said, root=None if result is None else result[0])
+
+    async def post(self, body: str | bytes, action: str | None = None, kind: str = "text/xml; charset=utf-8") -> Said:
+        """POST this to the service itself."""
+        headers = {"Content-Type": kind, **({} if action is None else {"SOAPAction": action})}
+        return await self.request("POST", "", data=body, headers=headers)
+
     async def request(self, method: str, operation: str, **how: object) -> Said:
-        address = f"{self.url}/srv.asmx/{operation}"
+        address = f"{self.url}/srv.asmx" + (f"/{operation}" if operation else "")
         async with self.session.request(method, address, **how) as response:  # type: ignore[arg-type]
             text = await response.text()
             xml = response.content_type == "text/xml"
@@ -114,3 +126,13 @@ def chunk_form(
     form.add_field("chunkHEXCRC", f"{zlib.crc32(data):X}" if crc is None else crc)
     form.add_field("lastChunk", "true" if last else "false")
     return form
+
+
+def envelope(operation: str, **fields: str) -> str:
+    """A SOAP 1.1 envelope as a typed proxy writes it."""
+    inside = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>'
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Header /><s:Body>'
+        f'<{operation} xmlns="http://tempuri.org/">{inside}</{operation}></s:Body></s:Envelope>'
+    )

@@ -24,7 +24,7 @@ async def test_a_route_is_found_whatever_its_case_and_slashes(caller: Caller, pa
             assert (response.status, "VersionNumber" in await response.text()) == (200, True)
 
 
-@pytest.mark.parametrize("path", ["/", "/srv.asmx", "/srv.asmx/", "/srv.asmx/NoSuch", "/other/srv.asmx/ServerInfo"])
+@pytest.mark.parametrize("path", ["/", "/srv.asm", "/srv.asmx/NoSuch", "/srv.asmx/a/b", "/other/srv.asmx/ServerInfo"])
 async def test_what_has_no_route_is_a_bare_404(server: Emulator, caller: Caller, path: str) -> None:
     before = len(server.calls)
     async with caller.session.post(caller.url + path, data={"a": "b"}) as response:
@@ -176,3 +176,10 @@ async def test_calls_are_recorded_in_order_with_their_numbers(server: Emulator, 
         ("FolderExists", 1, None, 400),
         ("ServerInfo", 2, None, 200),
     ]
+
+
+async def test_calls_tell_how_they_were_asked(server: Emulator, caller: Caller) -> None:
+    await caller.get("ServerInfo")
+    await caller.chunk(await caller.open(), b"data")
+    assert (await caller.soap("ServerInfo")).ok
+    assert [call.way for call in server.calls] == ["form", "query", "form", "multipart", "soap"]

@@ -1,6 +1,7 @@
 """Each fault, byte by byte, as it meets the second chunk of an upload; and what became of the chunk."""
 
 import asyncio
+import gc
 import time
 import zlib
 from dataclasses import dataclass
@@ -264,3 +265,20 @@ async def test_a_stalled_call_ends_with_the_server(tmp_path: Path) -> None:
         with pytest.raises(aiohttp.ClientError):
             await call
         assert time.monotonic() - started < 1
+
+
+async def test_whatever_comes_late_disturbs_nobody(tmp_path: Path) -> None:
+    """The connection is gone by then, and with it what many a fault would do to it."""
+    names = [name for name, fault in FAULTS.items() if fault.fits("UploadFileChunk")]
+    script = at({("UploadFileChunk", number): ("drop-late", name) for number, name in enumerate(names, 1)})
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    async with troubled(tmp_path, script) as (server, caller):
+        handler = await caller.open()
+        for _ in names:
+            with pytest.raises(aiohttp.ServerDisconnectedError):
+                await caller.chunk(handler, b"data")
+        await settled(server)
+    gc.collect()
+    assert [call.faults[1] for call in server.calls if call.faults] == names
+    assert complaints == []

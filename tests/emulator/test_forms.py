@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from asyncupload.emulator.fields import fields
 from asyncupload.emulator.forms import Form, read_form, read_pairs
 from asyncupload.emulator.replies import Rejected
 
@@ -150,13 +151,18 @@ def test_bytes_that_are_no_utf_8_are_read_with_replacements() -> None:
 @pytest.mark.parametrize("missing", ["s", "o"])
 def test_binding_wants_strings_and_octets(missing: str) -> None:
     form = Form({"s": b"1", "o": b"QQ=="})
-    form.bind(strings=["S"], octets=["O"], numbers=["n"], flags=["f"])
+    form.bind(fields("S O:bytes n:int m:short f:bool missing?"))
     del form.texts[missing]
     with pytest.raises(Rejected, match=missing.upper()):
-        form.bind(strings=["S"], octets=["O"])
+        form.bind(fields("S O:bytes"))
 
 
-@pytest.mark.parametrize(("numbers", "flags"), [(["S"], []), ([], ["S"])])
-def test_binding_wants_the_right_kind(numbers: list[str], flags: list[str]) -> None:
+@pytest.mark.parametrize("kind", ["int", "short", "bool"])
+def test_binding_wants_the_right_kind(kind: str) -> None:
     with pytest.raises(Rejected, match="S is"):
-        Form({"s": b"text"}).bind(numbers=numbers, flags=flags)
+        Form({"s": b"text"}).bind(fields(f"S:{kind}"))
+
+
+@pytest.mark.parametrize(("text", "flag"), [(b"1", True), (b"0", False), (b"true", True), (b" FALSE ", False)])
+def test_flags_in_soap_are_digits_too(text: bytes, flag: bool) -> None:
+    assert Form({"f": text}, soap=True).flag("f") is flag

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload.emulator.names import ShortPath, document_name, folder_name, key, segments, short_path
+from asyncupload.emulator.names import ShortPath, document_name, exact_path, folder_name, key, segments, short_path
 from asyncupload.emulator.replies import Refusal
 
 
@@ -83,3 +83,14 @@ def test_a_document_name_may_be_refused(name: str) -> None:
 def test_names_that_differ_in_case_are_the_same() -> None:
     assert key("STRASSE.TXT") == key("Strasse.txt")
     assert key("a") != key("b")
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a:b", "/Library/ x", "a/..", "~F1", "/Library/a..b"])
+def test_a_path_that_cannot_be_made_just_so_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="folder"):
+        exact_path(path)
+
+
+@pytest.mark.parametrize("path", ["/Library", "Library\\Sub folder/", "/Ünïcode/a.b"])
+def test_a_path_that_can_be_made_just_so_is_left_alone(path: str) -> None:
+    assert exact_path(path) == path

@@ -113,6 +113,12 @@ def test_a_default_chunk_size_out_of_range_is_refused(tmp_path: Path, size: int)
         Emulator(tmp_path, default_chunk_size=size)
 
 
+@pytest.mark.parametrize("folder", ["", "/Library/a:b"])
+def test_a_folder_that_cannot_be_had_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(ValueError, match="folder"):
+        Emulator(tmp_path, folders=["/Library", folder])
+
+
 async def test_the_folders_asked_for_are_there(tmp_path: Path) -> None:
     async with Emulator(tmp_path, folders=["/A/B/C", "D"]) as server, Caller(server.url) as caller:
         await caller.sign_in("demo", "demo")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from asyncupload.emulator.fields import Field, fields
 from asyncupload.emulator.forms import Form
 from asyncupload.emulator.operations import documents, downloads, folders, tickets, uploads
 from asyncupload.emulator.operations.desk import Desk
@@ -25,20 +26,17 @@ _POST = ("POST",)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the table: the fields that are bound before `run`, on pain of HTTP 400.
+    """A row of the table. `fields` are bound before `run`, on pain of HTTP 400.
 
-    `strings` and `octets` have to be there and not empty; `numbers` and `flags` may be missing, but not be
-    something else. Ticket fields are in no row: without one the caller is the anonymous user, and that is for
+    Strings and bytes that are required have to be there and not empty; numbers and truths may be missing, but not
+    be something else. Tickets are required nowhere: without one the caller is the anonymous user, and that is for
     `run` to judge.
     """
 
     name: str
     run: Callable[[Desk, Form], Answer]
     root: Root
-    strings: tuple[str, ...] = ()
-    octets: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
     methods: tuple[str, ...] = _BOTH
     bare_failure: bool = False
 
@@ -50,13 +48,13 @@ class Operation:
 
         def run() -> Answer:
             form = read()
-            form.bind(strings=self._required(desk.how), octets=self.octets, numbers=self.numbers, flags=self.flags)
+            form.bind(self._bound(desk.how))
             return self.run(desk, form)
 
         return self.answered(desk, run)
 
-    def _required(self, how: Behaviour) -> tuple[str, ...]:
-        return tuple(name for name in self.strings if not (how.empty_parameters and name == "xmlParameters"))
+    def _bound(self, how: Behaviour) -> tuple[Field, ...]:
+        return tuple(field for field in self.fields if not (how.empty_parameters and field.name == "xmlParameters"))
 
     def answered(self, desk: Desk, make: Callable[[], Answer]) -> Reply:
         """The answer as this operation writes it.
@@ -72,69 +70,97 @@ class Operation:
             return rejected_reply(rejected, desk.how)
 
 
-_OF_A_DOCUMENT = ("withPropertySets", "withSecurity", "withOwner", "withVersions")
 _TABLE = (
-    Operation("AuthenticateUser", tickets.authenticate, "root", ("UID", "PWD")),
-    Operation("AuthenticateUser1", tickets.authenticate, "root", ("UID", "PWD")),
-    Operation("RenewTicket", tickets.renew, "root", ("UID", "PWD")),
-    Operation("isValidTicket", tickets.is_valid, "root"),
-    Operation("LogOut", tickets.log_out, "root"),
+    Operation("AuthenticateUser", tickets.authenticate, "root", fields("UID PWD")),
+    Operation("AuthenticateUser1", tickets.authenticate, "root", fields("UID PWD Lang?")),
+    Operation("RenewTicket", tickets.renew, "root", fields("UID PWD Lang? OldTicket?")),
+    Operation("isValidTicket", tickets.is_valid, "root", fields("AuthenticationTicket?")),
+    Operation("LogOut", tickets.log_out, "root", fields("AuthenticationTicket?")),
     Operation("ServerInfo", tickets.server_info, "root"),
-    Operation("GetGeneralAppSettings", tickets.general_settings, "response"),
-    Operation("CreateUploadHandler", uploads.create_handler, "response", numbers=("PreferedChunkSize",)),
+    Operation("GetGeneralAppSettings", tickets.general_settings, "response", fields("authenticationTicket?")),
+    Operation(
+        "CreateUploadHandler",
+        uploads.create_handler,
+        "response",
+        fields("authenticationTicket? PreferedChunkSize:int"),
+    ),
     Operation(
         "UploadFileChunk",
         uploads.upload_chunk,
         "root",
-        ("uploadHandler", "chunkHEXCRC"),
-        octets=("fileChunk",),
-        flags=("lastChunk",),
+        fields("authenticationTicket? uploadHandler fileChunk:bytes chunkHEXCRC lastChunk:bool"),
         methods=_POST,
     ),
-    Operation("DeleteUploadHandler", uploads.delete_handler, "response", ("UploadHandler",)),
-    Operation("UploadDocumentWithHandler", uploads.finalize, "root", ("path", "uploadHandler")),
-    Operation("UploadDocumentWithHandler1", uploads.finalize_with_comment, "root", ("path", "uploadHandler")),
+    Operation("DeleteUploadHandler", uploads.delete_handler, "response", fields("authenticationTicket? UploadHandler")),
+    Operation(
+        "UploadDocumentWithHandler", uploads.finalize, "root", fields("authenticationTicket? path uploadHandler")
+    ),
+    Operation(
+        "UploadDocumentWithHandler1",
+        uploads.finalize_with_comment,
+        "root",
+        fields("authenticationTicket? path uploadHandler versionComments?"),
+    ),
     Operation(
         "UploadDocumentWithHandler3",
         uploads.finalize_with_parameters,
         "root",
-        ("path", "uploadHandler", "xmlParameters"),
+        fields("authenticationTicket? path uploadHandler xmlParameters"),
     ),
     Operation(
         "UploadNewDocumentWidthHandler",
         uploads.finalize_new,
         "root",
-        ("FolderPath", "DocumentName", "uploadHandler", "xmlParameters"),
+        fields("authenticationTicket? FolderPath DocumentName uploadHandler xmlParameters"),
     ),
-    Operation("DocumentExists", documents.exists, "response", ("Path",)),
-    Operation("DocumentExists1", documents.exists_in, "response", ("FolderPath", "DocumentName")),
-    Operation("GetDocument", documents.get, "response", ("Path",), flags=_OF_A_DOCUMENT),
-    Operation("GetDocumentVersions", documents.get_versions, "response", ("Path",)),
-    Operation("Lock", documents.lock, "response", ("Path",)),
-    Operation("UnLock", documents.unlock, "response", ("path",), flags=("force",)),
-    Operation("IsLockPossible", documents.is_lock_possible, "response", ("Path",)),
-    Operation("FolderExists", folders.exists, "response", ("Path",), bare_failure=True),
-    Operation("FolderExists1", folders.exists_in, "response", ("FolderPath", "FolderName"), bare_failure=True),
-    Operation("CreateFolder", folders.create, "response", ("Path",), bare_failure=True),
-    Operation("GetFolderRules", folders.rules, "response", ("Path",), bare_failure=True),
-    Operation("GetDownloadInfo", downloads.info, "response", ("Path",)),
-    Operation("GetDownloadHandler", downloads.open_latest, "response", ("Path",), numbers=("PreferedChunkSize",)),
+    Operation("DocumentExists", documents.exists, "response", fields("authenticationTicket? Path")),
+    Operation(
+        "DocumentExists1", documents.exists_in, "response", fields("authenticationTicket? FolderPath DocumentName")
+    ),
+    Operation(
+        "GetDocument",
+        documents.get,
+        "response",
+        fields("AuthenticationTicket? Path withPropertySets:bool withSecurity:bool withOwner:bool withVersions:bool"),
+    ),
+    Operation("GetDocumentVersions", documents.get_versions, "response", fields("AuthenticationTicket? Path")),
+    Operation("Lock", documents.lock, "response", fields("AuthenticationTicket? Path")),
+    Operation("UnLock", documents.unlock, "response", fields("authenticationTicket? path force:bool")),
+    Operation("IsLockPossible", documents.is_lock_possible, "response", fields("AuthenticationTicket? Path")),
+    Operation("FolderExists", folders.exists, "response", fields("authenticationTicket? Path"), bare_failure=True),
+    Operation(
+        "FolderExists1",
+        folders.exists_in,
+        "response",
+        fields("authenticationTicket? FolderPath FolderName"),
+        bare_failure=True,
+    ),
+    Operation("CreateFolder", folders.create, "response", fields("authenticationTicket? Path"), bare_failure=True),
+    Operation("GetFolderRules", folders.rules, "response", fields("authenticationTicket? Path"), bare_failure=True),
+    Operation("GetDownloadInfo", downloads.info, "response", fields("AuthenticationTicket? Path")),
+    Operation(
+        "GetDownloadHandler",
+        downloads.open_latest,
+        "response",
+        fields("AuthenticationTicket? Path PreferedChunkSize:int"),
+    ),
     Operation(
         "GetDownloadHandlerByVersion",
         downloads.open_version,
         "response",
-        ("Path",),
-        numbers=("PreferedChunkSize", "VersionNumber"),
+        fields("AuthenticationTicket? Path PreferedChunkSize:int VersionNumber:int"),
     ),
     Operation(
         "DownloadFileChunk",
         downloads.chunk,
         "response",
-        ("DownloadHandler",),
-        numbers=("StartOffset", "ChunkSize"),
+        fields("authenticationTicket? DownloadHandler StartOffset:int ChunkSize:int"),
     ),
-    Operation("DeleteDownloadHandler", downloads.delete, "response", ("DownloadHandler",)),
+    Operation("DeleteDownloadHandler", downloads.delete, "response", fields("authenticationTicket? DownloadHandler")),
 )
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType({operation.name.lower(): operation for operation in _TABLE})
 """By lower-case name, because a route is found whatever its case."""
+
+SIGNATURES: Mapping[str, tuple[Field, ...]] = MappingProxyType({row.name: row.fields for row in _TABLE})
+"""Name to fields, as the WSDL tells them."""

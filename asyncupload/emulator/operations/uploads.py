@@ -227,7 +227,8 @@ def _refuse_encoding(desk: Desk, form: Form) -> None:
     in_file_part = "filechunk" in form.files
     if desk.how.no_multipart and in_file_part:
         raise Rejected(400, "fileChunk is required")
-    if desk.how.no_base64 and not in_file_part:
+    # An envelope has no other way to carry bytes.
+    if desk.how.no_base64 and not in_file_part and not form.soap:
         raise Rejected(400, "fileChunk is not a file")
 
 
