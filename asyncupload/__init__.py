@@ -45,6 +45,9 @@ from .events import (
     Receipt,
     Restarted,
     Stored,
+    Unpacked,
+    UnpackedItem,
+    Verified,
 )
 from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
@@ -105,7 +108,10 @@ __all__ = [
     "TimedOut",
     "Timeouts",
     "TransportError",
+    "Unpacked",
+    "UnpackedItem",
     "UsageError",
+    "Verified",
     "VersionNumber",
     "__version__",
 ]

@@ -1,4 +1,4 @@
-"""One file down: read by offset, check each chunk and the whole, and give it its name only when it is right."""
+"""One file down: it grows beside the target, goes on where it was interrupted, and gets its name when it is right."""
 
 import os
 import stat
@@ -7,16 +7,27 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiofiles
 import aiofiles.os
 
 from . import _checksum, _wire
+from ._fetch import Fetch
 from ._patience import Patience
 from ._shield import undisturbed
-from .errors import ChecksumMismatch, ForeignReply, TargetUnwritable
+from .errors import ChecksumMismatch, TargetUnwritable
 from .events import Audience, ChunkReceived, Downloaded
+
+try:
+    import fcntl as _fcntl
+
+    fcntl: Any = _fcntl
+except ImportError:
+    fcntl = None
+
+READ = 1024 * 1024
+"""Bytes of what is there already, read at a time."""
 
 
 class Download:
@@ -24,45 +35,44 @@ class Download:
 
     Args:
         patience: The client's.
-        threads: For blocking writes.
+        threads: For blocking reads and writes.
         audience: Told what happens.
         log: A logger bound to this download.
     """
 
     def __init__(self, patience: Patience, threads: Executor, audience: Audience, log: Any) -> None:
         self._patience = patience
-        self._remote = patience.remote
-        self._settings = patience.settings
+        self._fetch = Fetch(patience, log)
         self._threads = threads
         self._audience = audience
         self._log = log
 
-    async def run(self, path: str, target: Path) -> Downloaded:
-        """Bring the document at ``path`` to the file ``target``, which is replaced if it is there, all at once.
+    async def run(self, path: str, target: Path, version: int | None = None) -> Downloaded:
+        """Bring a document to the file ``target``, which is replaced if it is there, all at once.
+
+        Args:
+            path: The document's.
+            target: Where to.
+            version: Its packed number; None for the published version, or else the latest.
 
         Raises:
-            AsyncUploadError: ``target`` is as it was before.
+            AsyncUploadError: ``target`` is as it was before. What came of a document whose checksum the server told
+                stays beside it, and the next download of the same bytes to the same target goes on from there.
 
-        On cancellation the server's handler and the temporary file are removed, and ``CancelledError`` goes on.
+        On cancellation likewise, and ``CancelledError`` goes on.
         """
         began = time.monotonic()
         target = await self._settled(target)
-        await self._patience.persist(self._remote.log_in)
-        async with self._handler(path) as info, self._new_file(target) as file:
-            crc32 = await self._receive_all(path, info, file)
-            if info.crc32 is not None and info.crc32 != crc32:
-                raise ChecksumMismatch(
-                    f"{path}: the bytes received have the CRC-32 {crc32:08X}, "
-                    f"the server says {info.crc32:08X}; {target} is left as it was",
-                    expected=info.crc32,
-                    found=crc32,
-                )
+        await self._patience.persist(self._patience.remote.log_in)
+        async with self._fetch.open(path, version) as info:
+            resumed, crc32 = await self._bring(path, info, target)
         return Downloaded(
             path=path,
             target=str(target),
             size=info.size,
             crc32=crc32,
             compared=info.crc32 is not None,
+            resumed=resumed,
             seconds=time.monotonic() - began,
         )
 
@@ -75,10 +85,40 @@ class Download:
                     raise TargetUnwritable(f"{target} is there already, and is no regular file")
         return real
 
-    async def _receive_all(self, path: str, info: _wire.Info, file: Any) -> int:
-        crc32, received = _checksum.EMPTY, 0
-        while received < info.size:
-            piece = await self._receive(info, received)
+    async def _bring(self, path: str, info: _wire.Info, target: Path) -> tuple[int, int]:
+        """How many bytes were there already, and the checksum of the whole."""
+        while True:
+            async with self._part(info, target) as file:
+                resumed, crc32 = await self._found(file, info.size)
+                crc32 = await self._receive(path, info, file, resumed, crc32)
+                if info.crc32 in {None, crc32}:
+                    await self._put_in_place(file, target)
+                    return resumed, crc32
+                await self._remove(file.name)
+            if not resumed:
+                raise ChecksumMismatch(
+                    f"{path}: the bytes received have the CRC-32 {crc32:08X}, "
+                    f"the server says {info.crc32 or 0:08X}; {target} is left as it was",
+                    expected=info.crc32 or 0,
+                    found=crc32,
+                )
+            self._log.warning("download_restarted", reason="what was there already was not of this document")
+
+    async def _found(self, file: Any, size: int) -> tuple[int, int]:
+        """How much was there already, of a download that was interrupted, and its checksum."""
+        found, crc32 = 0, _checksum.EMPTY
+        with _writing(file.name):
+            await file.truncate(min(size, await file.seek(0, os.SEEK_END)))
+            await file.seek(0)
+            while data := await file.read(READ):
+                found += len(data)
+                part = await aiofiles.os.wrap(_checksum.crc32)(data, executor=self._threads)
+                crc32 = _checksum.combine(crc32, part, len(data))
+        return found, crc32
+
+    async def _receive(self, path: str, info: _wire.Info, file: Any, received: int, crc32: int) -> int:
+        """The checksum of the whole, when the rest has been written."""
+        async for piece in self._fetch.pieces(info, received):
             with _writing(file.name):
                 await file.write(piece.data)
             received += len(piece.data)
@@ -86,56 +126,65 @@ class Download:
             self._audience.tell(ChunkReceived(path=path, received=received, size=info.size))
         return crc32
 
-    async def _receive(self, info: _wire.Info, offset: int) -> _wire.Piece:
-        wanted = min(info.chunk_size, info.size - offset)
-        piece = await self._patience.persist(lambda: self._remote.read_chunk(info.handler, offset, wanted))
-        if not 0 < len(piece.data) <= wanted:
-            raise ForeignReply(
-                f"DownloadFileChunk: {len(piece.data)} bytes came where 1 to {wanted} were asked for",
-                status=200,
-            )
-        return piece
-
     @asynccontextmanager
-    async def _handler(self, path: str) -> AsyncIterator[_wire.Info]:
-        info: _wire.Info | None = None
-
-        async def open_() -> None:
-            nonlocal info
-            info = await self._remote.open_download(path, self._settings.chunk_size)
-
-        try:
-            await self._patience.make(open_)
-            yield cast(_wire.Info, info)
-        finally:
-            if info is not None:
-                await self._let_go(info.handler)
-
-    async def _let_go(self, handler: str) -> None:
-        if left := await self._patience.clean_up(lambda: self._remote.close_download(handler)):
-            self._log.warning("download_handler_left", handler=handler, reason=left)
-
-    @asynccontextmanager
-    async def _new_file(self, target: Path) -> AsyncIterator[Any]:
-        """A file beside ``target``, which takes its place when all went well and vanishes otherwise."""
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    async def _part(self, info: _wire.Info, target: Path) -> AsyncIterator[Any]:
+        """The file beside ``target`` in which it grows. Its name says of which bytes: no others are mixed in."""
+        resumable = info.crc32 is not None
+        marks = f"{info.size}-{info.crc32:08X}" if resumable else str(os.getpid())
+        beside = target.with_name(f".{target.name}.{marks}.part")
         with _writing(str(target)):
-            file = await aiofiles.open(beside, "wb", executor=self._threads)
+            file = await aiofiles.open(beside, "r+b", executor=self._threads, opener=_open_alone)
         try:
             yield file
-            with _writing(str(target)):
-                await file.close()
-                await aiofiles.os.replace(beside, target, executor=self._threads)
-        except BaseException:
-            await undisturbed(self._remove(file, beside), grace=self._settings.timeouts.cleanup)
+        except BaseException as error:
+            if not resumable or isinstance(error, TargetUnwritable):  # a full disk is not to be kept full
+                await undisturbed(self._remove(str(beside)), grace=self._patience.settings.timeouts.cleanup)
             raise
+        finally:
+            await undisturbed(self._close(file), grace=self._patience.settings.timeouts.cleanup)
 
-    async def _remove(self, file: Any, beside: Path) -> None:
-        try:
+    async def _put_in_place(self, file: Any, target: Path) -> None:
+        with _writing(str(target)):
+            await file.flush()
+            await aiofiles.os.wrap(os.fsync)(file.fileno(), executor=self._threads)
+            await aiofiles.os.replace(file.name, target, executor=self._threads)
+
+    async def _close(self, file: Any) -> None:
+        with suppress(OSError):  # what could not be written has been told, and what is in place has been synced
             await file.close()
-            await aiofiles.os.unlink(beside, executor=self._threads)
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await aiofiles.os.unlink(name, executor=self._threads)
         except OSError as error:
-            self._log.warning("temporary_file_left", file=str(beside), reason=str(error))
+            self._log.warning("temporary_file_left", file=name, reason=str(error))
+
+
+def _open_alone(path: str, flags: int) -> int:
+    """Open or make a file that no other download is writing.
+
+    Raises:
+        TargetUnwritable: One is.
+    """
+    while True:
+        descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if _locked(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise TargetUnwritable(f"{path}: another download is writing it at this moment") from None
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, path: str) -> bool:
+    """Lock the file. False if the download that had it gave it its final name meanwhile."""
+    if fcntl is None:  # Windows: there, two downloads into one file are the user's to keep apart
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116  (beside fstat)
+    return False
 
 
 @contextmanager

@@ -29,15 +29,36 @@ def destination(path: str) -> Destination:
     Raises:
         UsageError: There is no name, no library, or a character in it that the server refuses.
     """
-    parts = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
-    folders, name = [part for part in parts[:-1] if part], parts[-1]
+    *folders, name = _parts(path)
     if not name:
         raise UsageError(f"{path!r} has no document name: end the destination with one, as in /Library/Folder/Name.ext")
-    if not folders:
+    if not any(folders):
         raise UsageError(f"{path!r} names no library: a destination looks like /Library/Folder/Name.ext")
-    for part in (*folders, name):
+    for part in (*filter(None, folders), name):
         _require_usable(part, path)
-    return Destination("/" + "/".join(folders), name)
+    return Destination(_joined(folders), name)
+
+
+def folder(path: str) -> str:
+    """A folder's path, as ``/Library/Folder``.
+
+    Raises:
+        UsageError: There is no library, or a character in it that the server refuses.
+    """
+    parts = _parts(path)
+    if not any(parts):
+        raise UsageError(f"{path!r} names no library: a folder looks like /Library/Folder")
+    for part in filter(None, parts):
+        _require_usable(part, path)
+    return _joined(parts)
+
+
+def _parts(path: str) -> list[str]:
+    return unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
+
+
+def _joined(parts: list[str]) -> str:
+    return "/" + "/".join(filter(None, parts))
 
 
 def _require_usable(part: str, path: str) -> None:

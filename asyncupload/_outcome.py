@@ -1,7 +1,7 @@
 """What became of a request that failed: one pure function, from the error, how much of the body left, and the
 operation."""
 
-from ._wire import LostReply
+from ._call import LostReply
 from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redirected, ServerError
 
 REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})

@@ -11,15 +11,15 @@ from typing import Any, TypeVar, cast
 import anyio
 import anyio.to_thread
 
-from . import _checksum, _reply, _wire
+from . import _call, _checksum, _reply, _wire
 from ._body import Body, Encoding, Names
+from ._call import Call
 from ._names import Destination
 from ._outcome import outcome_of
 from ._pipeline import SealedChunk
 from ._reply import Answer
 from ._secret import Secret
 from ._transport import Delivery, Transport
-from ._wire import Call
 from .errors import (
     AsyncUploadError,
     ChunkDamaged,
@@ -41,7 +41,6 @@ T = TypeVar("T")
 REPLY_LIMIT = MIB
 """Bytes. The largest answer outside downloads is a list of versions."""
 
-
 DESCRIPTION_LIMIT = 16 * MIB
 """Bytes. A real server's WSDL has some hundred operations."""
 
@@ -56,8 +55,7 @@ class Handler:
         id: The server's name for it.
         chunk_size: Bytes of every chunk but the last.
         consumed: Whether a request to make a document of it may have been acted on. From then on it must not be
-        deleted: that
-            could race with the server, and lose what it is just storing.
+            deleted: that could race with the server, and lose what it is just storing.
     """
 
     def __init__(self, grant: _wire.Grant) -> None:
@@ -299,7 +297,16 @@ class Remote:
         self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
         return stored
 
-    async def _finalize(self, handler: Handler, call: Call[_wire.Stored]) -> _wire.Stored:
+    async def unpack(
+        self, handler: Handler, folder: str, *, changed_only: bool, check_out: bool, notify: bool
+    ) -> tuple[_wire.Unpacked, ...]:
+        """Make documents of the entries of the archive that is staged. Consumes the handler likewise."""
+        call = _wire.unpack(
+            self._key(), folder, handler.id, changed_only=changed_only, check_out=check_out, notify=notify
+        )
+        return await self._finalize(handler, call)
+
+    async def _finalize(self, handler: Handler, call: Call[T]) -> T:
         delivery = Delivery()
         try:
             stored = await self._ask(call, seconds=self._timeouts.finalize, delivery=delivery)
@@ -313,9 +320,9 @@ class Remote:
         handler.consumed = True
         return stored
 
-    async def delete_handler(self, handler: Handler) -> None:
+    async def delete_handler(self, handler: str) -> None:
         """Discard what is staged."""
-        await self._ask(_wire.delete_handler(self._key(), handler.id), seconds=self._brief)
+        await self._ask(_wire.delete_handler(self._key(), handler), seconds=self._brief)
 
     def change_encoding(self, refused: Encoding) -> bool:
         """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.
@@ -338,9 +345,9 @@ class Remote:
 
     # ── fetching ──
 
-    async def open_download(self, path: str, wish: int) -> _wire.Info:
+    async def open_download(self, path: str, wish: int, version: int | None = None) -> _wire.Info:
         """Ready a document to be read by offset."""
-        return await self._ask(_wire.open_download(self._key(), path, wish))
+        return await self._ask(_wire.open_download(self._key(), path, wish, version))
 
     async def read_chunk(self, handler: str, offset: int, size: int) -> _wire.Piece:
         """Bytes of it."""
@@ -393,8 +400,8 @@ class Remote:
         encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
         names = await self._described() if encoding is Encoding.SOAP else None
         if call.chunk is None or encoding is Encoding.MULTIPART:
-            return _wire.encode(call, encoding, names)
-        return await anyio.to_thread.run_sync(_wire.encode, call, encoding, names, limiter=self._transport.threads)
+            return _call.encode(call, encoding, names)
+        return await anyio.to_thread.run_sync(_call.encode, call, encoding, names, limiter=self._transport.threads)
 
     async def _described(self) -> Names:
         """How the server spells SOAP's elements, asked once. A server that does not say gets them as documented."""
@@ -408,5 +415,5 @@ class Remote:
 
     async def _read(self, call: Call[T], answer: Answer) -> T:
         if len(answer.body) <= INLINE:
-            return _wire.understand(call, answer)
-        return await anyio.to_thread.run_sync(_wire.understand, call, answer)
+            return _call.understand(call, answer)
+        return await anyio.to_thread.run_sync(_call.understand, call, answer)

@@ -95,13 +95,14 @@ class Reply:
         return (self._element.text or "").strip()
 
 
-def read(operation: str, answer: Answer, hide: Callable[[str], str]) -> Reply:
+def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial: bool = False) -> Reply:
     """The envelope of a success.
 
     Args:
         operation: What was asked.
         answer: What came back.
         hide: Strikes the request's secrets out of a text: pages and messages may echo them.
+        partial: Whether a refusal that carries a log is one to be read too, since it tells what was done.
 
     Raises:
         ServerError: The server refused.
@@ -123,7 +124,7 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str]) -> Reply:
             operation=operation,
             text=hide(reply.get("error")),
         )
-    if not reply.flag("success"):
+    if not reply.flag("success") and not (partial and reply.child("log")):
         raise _refusal(operation, reply, hide)
     return reply
 

@@ -143,11 +143,11 @@ class Staging:
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
-        self._settings = patience.settings
+        self.settings = patience.settings
         self._threads = threads
         self._audience = audience
         self._log = log
-        self._path = path
+        self.path = path
         self._rereadable = rereadable
         self.tally = Tally()
         """Of the last pass."""
@@ -171,7 +171,7 @@ class Staging:
             self._log, self.last_handler = self._log.bind(handler=opened.id), opened.id
             self._log.debug("handler_opened", chunk_size=opened.chunk_size, size=size)
             self._audience.tell(
-                HandlerOpened(path=self._path, handler=opened.id, chunk_size=opened.chunk_size, size=size)
+                HandlerOpened(path=self.path, handler=opened.id, chunk_size=opened.chunk_size, size=size)
             )
             yield opened
         except BaseException:
@@ -181,7 +181,7 @@ class Staging:
 
     async def discard(self, handler: Handler) -> None:
         """Delete a handler that no document will be made of."""
-        if left := await self._patience.clean_up(lambda: self._remote.delete_handler(handler)):
+        if left := await self._patience.clean_up(lambda: self._remote.delete_handler(handler.id)):
             self._log.warning("handler_left", reason=left)
         else:
             self._log.debug("handler_deleted")
@@ -190,11 +190,11 @@ class Staging:
         """The ordered sender. The offset moves only after the server has acknowledged a chunk."""
         tally = self.tally = Tally()
         async with sealed_chunks(
-            content.chunks(handler.chunk_size), depth=self._settings.depth, threads=self._threads.checksums
+            content.chunks(handler.chunk_size), depth=self.settings.depth, threads=self._threads.checksums
         ) as line:
             async for chunk in line:
                 tally.add(chunk, await self._send(handler, chunk, content.size, tally))
-                self._audience.tell(ChunkSent(path=self._path, number=chunk.number, sent=tally.sent, size=content.size))
+                self._audience.tell(ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size))
         return tally
 
     async def require_proof(self, handler: Handler, tally: Tally) -> None:
@@ -206,13 +206,13 @@ class Staging:
         Raises:
             StartOver: Something else is staged, or may be by the time it is stored. Another handler may do better.
         """
-        tally.require_proof(self._path)
+        tally.require_proof(self.path)
         if not tally.doubtful or not self._rereadable:  # what cannot begin anew is compared when it is stored
             return
         if not await self._patience.persist(lambda: self._remote.takes_no_more(handler)):
             raise StartOver(
                 AsyncUploadError(
-                    f"{self._path}: the reply to chunk {min(tally.doubtful)} was lost, and the server takes chunks "
+                    f"{self.path}: the reply to chunk {min(tally.doubtful)} was lost, and the server takes chunks "
                     "after the last one, so a late copy of it could still be appended; nothing was stored"
                 )
             )
@@ -235,7 +235,7 @@ class Staging:
         def retried(error: AsyncUploadError, number: int, wait: float) -> None:
             self._tell_of_retry(
                 ChunkRetried(
-                    path=self._path,
+                    path=self.path,
                     number=chunk.number,
                     attempt=number,
                     wait=wait,
@@ -277,7 +277,7 @@ class Staging:
     def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
         """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""
         blind = tally.blind_to(chunk)
-        if not self._settings.prove(Loss(tally.sent, size, self._rereadable)) or (blind and self._rereadable):
+        if not self.settings.prove(Loss(tally.sent, size, self._rereadable)) or (blind and self._rereadable):
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED

@@ -2,13 +2,14 @@
 
 import secrets
 import time
-from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import _wire
+from ._fetch import Fetch
 from ._names import Destination
+from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import IfExists, Keeper, Place
@@ -16,12 +17,9 @@ from ._remote import Handler
 from ._settle import find, settle
 from ._staging import Reason, Staging, StartOver, Tally, Threads
 from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
-from .events import Audience, Committing, Receipt, Restarted, Stored
+from .events import Audience, Receipt, Stored
 from .properties import NONE_GIVEN, Properties
-from .sources import Content, Source
-
-HALVINGS = 7
-"""From the largest chunk to the smallest: so often a smaller one can be tried."""
+from .sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class Upload:
         self._task = task
         self._keeper = Keeper(patience, log)
         self._staging = Staging(patience, threads, audience, log, path=task.to.path, rereadable=task.source.rereadable)
-        self._reasons = Counter[Reason]()
+        self._passes = Passes(self._staging, task.source, threads, audience, log)
 
     async def run(self) -> Receipt:
         """Bring the source to its destination, and say in one line of the log how it ended.
@@ -86,7 +84,7 @@ class Upload:
             "chunks": len(staging.tally.parts),
             "crc32": f"{staging.tally.crc32:08X}",
             "resent": staging.resent,
-            "restarted": self._restarted,
+            "restarted": self._passes.restarted,
             "seconds": round(time.monotonic() - began, 3),
         }
 
@@ -100,50 +98,15 @@ class Upload:
             if task.if_exists == "skip" and place.exists and task.source.rereadable:
                 await opened.aclose()  # a file object cannot be read in two places
                 if same := await self._unchanged(place):
-                    return self._receipt(place, same, await self._as_it_stands(place), began, status="unchanged")
+                    return self._receipt(place, *same, began, status="unchanged")
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
             async with self._keeper.hold(place):
-                tally, stored = await self._passes(place, content, opened)
+                tally, stored = await self._passes.run(
+                    content, opened, lambda handler, tally: self._finalize(handler, place, tally)
+                )
                 if not tally.proven:
-                    await self._verify(tally, task.to.path)
+                    await self._verify(tally, stored, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
-
-    async def _passes(self, place: Place, content: Content, opened: AsyncExitStack) -> tuple[Tally, _wire.Stored]:
-        """All of the file through one handler, and through another if that one cannot lead to a document any more."""
-        while True:
-            try:
-                return await self._pass(place, content, opened)
-            except StartOver as again:
-                self._count_restart(again)
-            await opened.aclose()
-            content = await opened.enter_async_context(self._task.source.open(self._threads.reading))
-
-    @property
-    def _restarted(self) -> int:
-        """Smaller chunks do not count: what was learned about the server is no fault of the file's."""
-        return self._reasons.total() - self._reasons[Reason.TOO_LARGE]
-
-    def _count_restart(self, again: StartOver) -> None:
-        """Let the upload begin anew, if it can and has not too often."""
-        restarts = self._settings.retries.restarts
-        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
-        limit = min(restarts, 1) if again.reason in {Reason.MISMATCH, Reason.REFUSED} else restarts
-        if again.reason is Reason.TOO_LARGE:
-            limit = HALVINGS
-        self._reasons[again.reason] += 1
-        if not self._task.source.rereadable or self._reasons[again.reason] > limit or self._restarted > restarts:
-            raise again.error
-        self._log.info("upload_restarted", reason=str(again.error))
-        self._audience.tell(Restarted(path=self._task.to.path, reason=str(again.error)))
-
-    async def _pass(self, place: Place, content: Content, opened: AsyncExitStack) -> tuple[Tally, _wire.Stored]:
-        async with self._staging.handler(content.size) as handler:
-            tally = await self._staging.send_all(handler, content)
-            await self._staging.require_proof(handler, tally)
-            # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
-            await opened.aclose()
-            self._audience.tell(Committing(path=place.to.path, sent=tally.sent))
-            return tally, await self._finalize(handler, place, tally)
 
     # ── the document ──
 
@@ -190,10 +153,11 @@ class Upload:
             await self._keeper.require_ours(place.to.path)
         raise StartOver(error, Reason.REFUSED) from error
 
-    async def _verify(self, tally: Tally, path: str) -> None:
+    async def _verify(self, tally: Tally, stored: _wire.Stored, path: str) -> None:
         """Compare what is stored, where the staged checksum was not told, or does not tell everything."""
         try:
-            info = await self._patience.persist(lambda: self._remote.document_info(path))
+            async with Fetch(self._patience, self._log).open(path, stored.version_id) as info:
+                pass
         except AsyncUploadError as error:
             raise OutcomeUnknown(f"{path} is stored, but it could not be compared: {error}") from error
         if info.size != tally.sent or info.crc32 not in {None, tally.crc32}:
@@ -204,8 +168,8 @@ class Upload:
                 found=info.crc32 or 0,
             )
 
-    async def _unchanged(self, place: Place) -> "Tally | None":
-        """What was read, if the document that stands there is equal to it: the source is read through for that."""
+    async def _unchanged(self, place: Place) -> tuple[Tally, _wire.Stored] | None:
+        """What was read and what stands there, if both are equal: the source is read through for that."""
         tally = Tally()
         async with (
             self._task.source.open(self._threads.reading) as content,
@@ -219,13 +183,12 @@ class Upload:
                 tally.add(chunk, None)
         if tally.crc32 != place.crc32:
             return None
-        info = await self._patience.persist(lambda: self._remote.document_info(place.to.path))
-        return tally if info.size == tally.sent and info.crc32 in {None, tally.crc32} else None
-
-    async def _as_it_stands(self, place: Place) -> _wire.Stored:
         document = await self._patience.persist(lambda: self._remote.document(place.to.path))
+        if document.size != tally.sent:
+            return None
         versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
-        return _wire.Stored(document.document_id, max((version.number for version in versions), default=None))
+        latest = max((version.number for version in versions), default=None)
+        return tally, _wire.Stored(document.document_id, latest)
 
     def _receipt(
         self,
@@ -245,7 +208,7 @@ class Upload:
             crc32=tally.crc32,
             chunks=len(tally.parts) if status == "stored" else 0,
             resent=self._staging.resent,
-            restarted=self._restarted,
+            restarted=self._passes.restarted,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
         )

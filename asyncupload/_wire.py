@@ -5,81 +5,16 @@ vendor's, from the public API pages; where those disagree, the reader here accep
 """
 
 import binascii
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from . import _body, _checksum, _reply
-from ._body import Body, Buffer, Encoding, Fields, Names
-from ._reply import Answer, Reply, whole_number
+from . import _checksum
+from ._body import Buffer, Fields
+from ._call import Call, LostReply
+from ._reply import Reply, whole_number
 from ._secret import Secret
 from .properties import NONE_GIVEN, Properties
-
-T = TypeVar("T")
-
-
-_TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
-"""A GUID in any of its forms, or its beginning where the answer was cut off."""
-
-
-class LostReply(Enum):
-    """What to do when a request may have been acted on and its reply was lost."""
-
-    REPEAT = "send it again: a second time does no harm"
-    PROVE = "a blind repeat could append the chunk twice: only the checksum of the whole can tell"
-    ASK = "a repeat cannot tell either: look at what stands at the destination"
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One request: what to ask, with what, and how to read the answer."""
-
-    operation: str
-    fields: Fields
-    read: Callable[[Reply], T]
-    lost_reply: LostReply = LostReply.REPEAT
-    chunk: Buffer | None = field(default=None, repr=False)
-    """Raw bytes for the field ``fileChunk``."""
-
-
-def encode(call: Call[Any], encoding: Encoding = Encoding.MULTIPART, names: Names | None = None) -> Body:
-    """The body of a call, written in that way. One with a chunk in base64 is work for a thread.
-
-    Args:
-        call: What is asked.
-        encoding: How it travels.
-        names: What the server's WSDL calls them; only SOAP needs it.
-    """
-    if encoding is Encoding.SOAP:
-        return _body.soap(call.operation, call.fields, call.chunk, names or {})
-    if call.chunk is not None and encoding is Encoding.MULTIPART:
-        return _body.multipart(call.fields, call.chunk)
-    return _body.form(call.fields, call.chunk)
-
-
-def understand(call: Call[T], answer: Answer) -> T:
-    """What the server said to ``call``.
-
-    Raises:
-        ServerError: The server refused.
-        ForeignReply: The answer is not the protocol's.
-    """
-
-    def hide(text: str) -> str:
-        for secret in (value for _, value in call.fields if isinstance(value, Secret)):
-            text = secret.blot(text)
-        # A new ticket is as good as a password, and was in no request yet.
-        return _TICKET.sub("•••", text) if call.operation == "AuthenticateUser" else text
-
-    reply = _reply.read(call.operation, answer, hide)
-    try:
-        return call.read(reply)
-    except ValueError as error:
-        raise _reply.foreign(call.operation, answer, hide, f"says success, but {error}") from error
-
 
 # ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,6 +115,8 @@ class Document(NamedTuple):
     document_id: int | None
     holder: str
     """Login name of the user who has it checked out; empty if nobody has."""
+    size: int | None = None
+    """Bytes of the latest version."""
 
 
 class Version(NamedTuple):
@@ -196,7 +133,8 @@ def document(ticket: Secret, path: str) -> Call[Document]:
         found = reply.child("document")
         if found is None:
             raise ValueError("names no document")
-        return Document(found.number("DocumentID"), found.get("CheckoutByUserName") or found.get("CheckoutBy"))
+        holder = found.get("CheckoutByUserName") or found.get("CheckoutBy")
+        return Document(found.number("DocumentID"), holder, found.number("Size"))
 
     flags = tuple((name, "false") for name in ("withPropertySets", "withSecurity", "withOwner", "withVersions"))
     return Call("GetDocument", (("AuthenticationTicket", ticket), ("Path", path), *flags), read_document)
@@ -297,6 +235,32 @@ def finalize_new(
     return Call("UploadNewDocumentWidthHandler", fields, _read_stored, LostReply.ASK)
 
 
+class Unpacked(NamedTuple):
+    """One entry of UploadZipWithHandler's log."""
+
+    item: str
+    error: str
+
+
+def unpack(
+    ticket: Secret, folder: str, handler: str, *, changed_only: bool, check_out: bool, notify: bool
+) -> Call[tuple[Unpacked, ...]]:
+    """Makes documents of the entries of a ZIP archive. Success says that all went well; a log may come either way."""
+    flags = {"changedOnly": changed_only, "checkOutCheckIn": check_out, "sendEmail": notify}
+    fields: Fields = (
+        ("authenticationTicket", ticket),
+        ("folderPath", folder),
+        ("uploadHandler", handler),
+        *((name, "true" if value else "false") for name, value in flags.items()),
+    )
+    return Call("UploadZipWithHandler", fields, _read_log, LostReply.ASK, partial=True)
+
+
+def _read_log(reply: Reply) -> tuple[Unpacked, ...]:
+    found = ((log.child("item"), log.child("error")) for log in reply.children("log"))
+    return tuple(Unpacked(item.text if item else "", error.text if error else "") for item, error in found)
+
+
 _PUBLISH = {"server": "", "publish": "Publish", "dont": "DontPublish"}
 _NOTIFY = {None: "", True: "TRUE", False: "FALSE"}
 
@@ -330,15 +294,18 @@ def download_info(ticket: Secret, path: str) -> Call[Info]:
     return Call("GetDownloadInfo", (("AuthenticationTicket", ticket), ("Path", path)), _read_info)
 
 
-def open_download(ticket: Secret, path: str, wish: int) -> Call[Info]:
-    """A handler to read a document by offset."""
-    fields = (("AuthenticationTicket", ticket), ("Path", path), ("PreferedChunkSize", str(wish)))
+def open_download(ticket: Secret, path: str, wish: int, version: int | None = None) -> Call[Info]:
+    """A handler to read a document by offset: the published version or else the latest, or the one given."""
+    operation = "GetDownloadHandler"
+    fields: Fields = (("AuthenticationTicket", ticket), ("Path", path), ("PreferedChunkSize", str(wish)))
+    if version is not None:
+        operation, fields = "GetDownloadHandlerByVersion", (*fields, ("VersionNumber", str(version)))
 
     def read_handler(reply: Reply) -> Info:
         handler, size = _given(reply, "downloadhandler"), _positive(reply, "ChunkSize")
         return _read_info(reply)._replace(handler=handler, chunk_size=size)
 
-    return Call("GetDownloadHandler", fields, read_handler)
+    return Call(operation, fields, read_handler)
 
 
 def read_chunk(ticket: Secret, handler: str, offset: int, size: int) -> Call[Piece]:

@@ -3,6 +3,7 @@
 import os
 import ssl
 import time
+import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
+from ._archive import Archive, ArchiveTask
 from ._body import Encoding
 from ._download import Download
 from ._log import get_logger
-from ._names import destination
+from ._names import destination, folder
 from ._patience import Patience
 from ._place import IfExists, Turns
 from ._remote import Remote
@@ -24,8 +26,9 @@ from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from ._upload import Task, Upload
+from ._verify import Verification
 from .errors import AsyncUploadError, UsageError
-from .events import Audience, Downloaded, Listener, Receipt
+from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties
 from .settings import Settings
 from .sources import Uploadable, as_source
@@ -187,26 +190,116 @@ class Client:
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()
 
+    async def upload_zip(
+        self,
+        source: Uploadable,
+        *,
+        to: str,
+        changed_only: bool = False,
+        check_out: bool = False,
+        notify: bool = False,
+        on_event: Listener | None = None,
+    ) -> Unpacked:
+        """Bring a ZIP archive, and have the server make documents of its entries.
+
+        Args:
+            source: As for :meth:`upload`.
+            to: The folder for the entries, which must exist.
+            changed_only: Leave out entries that are equal to the document that stands there. Implies ``check_out``.
+            check_out: Check existing documents out, and in again.
+            notify: Whether the server sends e-mails to those who subscribed.
+            on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
+
+        Returns:
+            What the server says of the entries; look at ``failed``. Some servers name only those.
+
+        Raises:
+            OutcomeUnknown: The request to unpack left and its reply was lost: some entries may be documents now.
+            AsyncUploadError: Nothing was unpacked.
+
+        On cancellation as for :meth:`upload`.
+        """
+        threads = self._entered()
+        target, origin = folder(to), as_source(source)
+        log = get_logger(source=origin.name, destination=target)
+        task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
+        return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
+
     async def download(
-        self, path: str, target: str | os.PathLike[str], *, on_event: Listener | None = None
+        self,
+        path: str,
+        target: str | os.PathLike[str],
+        *,
+        version: int | None = None,
+        on_event: Listener | None = None,
     ) -> Downloaded:
         """Bring a document back into a file, each chunk's checksum and the whole's compared.
 
         Args:
             path: The document's path.
             target: The file to write. One that exists is replaced in one step, when everything is right.
+            version: The version's packed number, as a receipt's ``version_id``; None for the published version, or else
+                the latest.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Raises:
-            AsyncUploadError: ``target`` is as it was before.
+            AsyncUploadError: ``target`` is as it was before. What came stays beside it, in a hidden file that ends in
+                ``.part``: the next download of the same bytes to the same target goes on from there.
 
-        On cancellation the temporary file is removed, and ``CancelledError`` goes on.
+        On cancellation likewise, and ``CancelledError`` goes on.
         """
         threads = self._entered()
         where = destination(path)
         log = get_logger(path=where.path, target=str(target))
         journey = Download(self._patience, threads.reading, Audience(on_event, log), log)
-        return await journey.run(where.path, Path(target))
+        return await journey.run(where.path, Path(target), version)
+
+    async def verify(
+        self,
+        source: Uploadable,
+        path: str,
+        *,
+        version: int | None = None,
+        deep: bool = False,
+        on_event: Listener | None = None,
+    ) -> Verified:
+        """Find out whether a stored document is what is here.
+
+        Args:
+            source: As for :meth:`upload`.
+            path: The document's path.
+            version: The version's packed number; None for the latest.
+            deep: Fetch every byte and compare it, instead of size and CRC-32 as the server tells them. Done in any case
+                where the server tells no checksum.
+            on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
+
+        Raises:
+            ChecksumMismatch: It is not; the message says in what they differ.
+            NotFound: There is no such document.
+        """
+        threads = self._entered()
+        where, origin = destination(path), as_source(source)
+        log = get_logger(source=origin.name, path=where.path)
+        journey = Verification(self._patience, threads, Audience(on_event, log), log)
+        return await journey.run(origin, where.path, version=version, deep=deep)
+
+    async def discard(self, handler: str) -> None:
+        """Delete an upload handler that was left on the server, with what is staged in it.
+
+        Args:
+            handler: The GUID that the server gave it: it stands in the log, and in :class:`~asyncupload.HandlerOpened`.
+                One that the server does not know is a success too, and one of another user's is left alone.
+
+        Raises:
+            UsageError: It is no GUID.
+        """
+        self._entered()
+        try:
+            guid = str(uuid.UUID(handler.strip()))
+        except ValueError:
+            raise UsageError(f"{handler!r} is no upload handler: those are GUIDs") from None
+        await self._patience.persist(self._remote.log_in)
+        await self._patience.persist(lambda: self._remote.delete_handler(guid))
 
     async def check(self) -> ServerReport:
         """Find out whether uploads can work: reach the server, log in, and have a handler granted (and deleted again).
@@ -237,7 +330,7 @@ class Client:
     async def _granted(self) -> int:
         async def probe() -> int:
             handler = await self._remote.create_handler()
-            await self._patience.persist(lambda: self._remote.delete_handler(handler))
+            await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
             return handler.chunk_size
 
         return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)

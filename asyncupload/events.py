@@ -126,7 +126,49 @@ class Downloaded:
     """CRC-32 of the bytes written."""
     compared: bool
     """Whether the server gave a checksum of the whole to compare with. Each chunk's was compared in any case."""
+    resumed: int
+    """Bytes that were there already, of a download that was interrupted."""
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Proof that a stored document is what is here."""
+
+    path: str
+    size: int
+    """Bytes."""
+    crc32: int
+    verified_by: Literal["stored checksum", "bytes"]
+    """Whether the server's word for size and checksum was compared, or every byte was fetched and compared."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackedItem:
+    """What the server says of one entry of an archive. Some servers speak of failures only."""
+
+    name: str
+    error: str
+    """Empty if it went well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """What became of an archive."""
+
+    folder: str
+    size: int
+    """Bytes of the archive."""
+    crc32: int
+    """Of the archive, equal to the server's own where it gave one."""
+    items: tuple[UnpackedItem, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[UnpackedItem, ...]:
+        """The entries of which no document was made."""
+        return tuple(item for item in self.items if item.error)
 
 
 class Audience:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from asyncupload import AsyncUploadError, _wire
+from asyncupload import AsyncUploadError, _call, _wire
 from asyncupload._pipeline import SealedChunk
 from asyncupload._reply import Answer
 from asyncupload._secret import Secret
@@ -30,6 +30,7 @@ CALLS = (
     _wire.send_chunk(TICKET, GUID, CHUNK.data, CHUNK.crc32, last=True),
     _wire.finalize(TICKET, "/L/a", GUID, "comment"),
     _wire.finalize_new(TICKET, "/L", "a", GUID, ""),
+    _wire.unpack(TICKET, "/L", GUID, changed_only=False, check_out=False, notify=False),
     _wire.open_download(TICKET, "/L/a", 262_144),
     _wire.read_chunk(TICKET, GUID, 0, 9),
 )
@@ -91,10 +92,10 @@ def fuzz(answers: int, seed: int) -> Counter[str]:
     """Anything but a typed error or a success comes out as it is, with the answer in its notes."""
     die, ends = random.Random(seed), Counter[str]()
     for _ in range(answers):
-        call: _wire.Call[Any] = die.choice(CALLS)
+        call: _call.Call[Any] = die.choice(CALLS)
         body = mutated(die)
         try:
-            _wire.understand(call, Answer(200, body))
+            _call.understand(call, Answer(200, body))
         except AsyncUploadError as error:
             ends[type(error).__name__] += 1
         except BaseException as error:

@@ -14,13 +14,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # words
     ("errors", "events", "settings", "properties", "_checksum", "_secret", "_log", "_names"),
     # leaves
-    ("_shield", "_cutting", "sources", "_body", "_reply", "_wire", "_outcome"),
+    ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_remote", "_patience"),
     # journeys
-    ("_place", "_settle", "_staging", "_upload", "_download"),
+    ("_place", "_settle", "_staging", "_passes", "_fetch", "_upload", "_archive", "_download", "_verify"),
     # the front door
     ("client",),
     ("__init__",),

@@ -139,7 +139,7 @@ async def test_a_handler_unknown_to_the_server_is_told_as_lost(tmp_path: Path) -
     """Fault 66."""
     async with _logged_in(tmp_path) as (_, remote):
         handler = await remote.create_handler()
-        await remote.delete_handler(handler)
+        await remote.delete_handler(handler.id)
         with pytest.raises(HandlerLost):
             await remote.send_chunk(handler, _chunk())
 

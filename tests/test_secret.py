@@ -17,10 +17,11 @@ from rich.traceback import Traceback
 from structlog.tracebacks import ExceptionDictTransformer
 
 from asyncupload import AsyncUploadError, Client, ConnectFailed, ConnectionLost, Settings
+from asyncupload._call import encode
 from asyncupload._remote import Remote
 from asyncupload._secret import Secret
 from asyncupload._transport import Delivery, Transport
-from asyncupload._wire import authenticate, encode, send_chunk
+from asyncupload._wire import authenticate, send_chunk
 from asyncupload.settings import Timeouts
 
 # Never in a local variable of a test: the tracebacks below show those too.

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from asyncupload import AsyncUploadError, ForeignReply, ServerError, UsageError
 from asyncupload import _wire as wire
 from asyncupload._body import Body, Encoding
+from asyncupload._call import Call, LostReply, encode, understand
 from asyncupload._reply import Answer
 from asyncupload._secret import Secret
-from asyncupload._wire import Call, LostReply, encode, understand
 
 TICKET = Secret("0f8fad5b-d9cb-469f-a165-70867728950e")
 GUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -127,6 +127,28 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         lambda: wire.unlock(TICKET, "/L/a.txt"),
         # Never with force: that would take away what somebody else has.
         [("authenticationTicket", T), ("path", "/L/a.txt"), ("force", "false")],
+        LostReply.REPEAT,
+    ),
+    "UploadZipWithHandler": (
+        lambda: wire.unpack(TICKET, "/L", GUID, changed_only=True, check_out=False, notify=False),
+        [
+            ("authenticationTicket", T),
+            ("folderPath", "/L"),
+            ("uploadHandler", GUID),
+            ("changedOnly", "true"),
+            ("checkOutCheckIn", "false"),
+            ("sendEmail", "false"),
+        ],
+        LostReply.ASK,
+    ),
+    "GetDownloadHandlerByVersion": (
+        lambda: wire.open_download(TICKET, "/L/a.txt", 262144, 1000001),
+        [
+            ("AuthenticationTicket", T),
+            ("Path", "/L/a.txt"),
+            ("PreferedChunkSize", "262144"),
+            ("VersionNumber", "1000001"),
+        ],
         LostReply.REPEAT,
     ),
     "GetDownloadInfo": (
@@ -486,6 +508,11 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         '<response success="true"><Document DocumentID="7" CheckoutBy="jsmith"/></response>',
         wire.Document(7, "jsmith"),
     ),
+    "a document with its size": (
+        "GetDocument",
+        '<response success="true"><Document DocumentID="7" Size="12"/></response>',
+        wire.Document(7, "", 12),
+    ),
     "versions": (
         "GetDocumentVersions",
         """<response success="true"><Versions><Version Number="1000000"><VersionSize>3</VersionSize><Comment/></Version>
@@ -506,6 +533,23 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         "GetDownloadHandler",
         f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
         wire.Info(7, 0xA3, GUID, 262144),
+    ),
+    "a download of a version": (
+        "GetDownloadHandlerByVersion",
+        f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
+        wire.Info(7, 0xA3, GUID, 262144),
+    ),
+    "an archive, all of it": ("UploadZipWithHandler", '<root success="true"><logs/></root>', ()),
+    "an archive, told by the item": (
+        "UploadZipWithHandler",
+        '<root success="true"><logs><log><item>a.txt</item><error/></log></logs></root>',
+        (wire.Unpacked("a.txt", ""),),
+    ),
+    "an archive, some of it": (
+        "UploadZipWithHandler",
+        """<root success="false" error="[log]"><logs><log><item>a.txt</item><error>no right</error></log>
+        <log><item>b.txt</item></log></logs></root>""",
+        (wire.Unpacked("a.txt", "no right"), wire.Unpacked("b.txt", "")),
     ),
     "a piece": (
         "DownloadFileChunk",

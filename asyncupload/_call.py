@@ -1,0 +1,75 @@
+"""One request: what is asked, how the answer is read, and what it means if that is lost. No I/O."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from . import _body, _reply
+from ._body import Body, Buffer, Encoding, Fields, Names
+from ._reply import Answer, Reply
+from ._secret import Secret
+
+T = TypeVar("T")
+
+_TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
+"""A GUID in any of its forms, or its beginning where the answer was cut off."""
+
+
+class LostReply(Enum):
+    """What to do when a request may have been acted on and its reply was lost."""
+
+    REPEAT = "send it again: a second time does no harm"
+    PROVE = "a blind repeat could append the chunk twice: only the checksum of the whole can tell"
+    ASK = "a repeat cannot tell either: look at what stands at the destination"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request: what to ask, with what, and how to read the answer."""
+
+    operation: str
+    fields: Fields
+    read: Callable[[Reply], T]
+    lost_reply: LostReply = LostReply.REPEAT
+    chunk: Buffer | None = field(default=None, repr=False)
+    """Raw bytes for the field ``fileChunk``."""
+    partial: bool = False
+    """Whether a refusal with a log in it says that some of it was done, and which."""
+
+
+def encode(call: Call[Any], encoding: Encoding = Encoding.MULTIPART, names: Names | None = None) -> Body:
+    """The body of a call, written in that way. One with a chunk in base64 is work for a thread.
+
+    Args:
+        call: What is asked.
+        encoding: How it travels.
+        names: What the server's WSDL calls them; only SOAP needs it.
+    """
+    if encoding is Encoding.SOAP:
+        return _body.soap(call.operation, call.fields, call.chunk, names or {})
+    if call.chunk is not None and encoding is Encoding.MULTIPART:
+        return _body.multipart(call.fields, call.chunk)
+    return _body.form(call.fields, call.chunk)
+
+
+def understand(call: Call[T], answer: Answer) -> T:
+    """What the server said to ``call``.
+
+    Raises:
+        ServerError: The server refused.
+        ForeignReply: The answer is not the protocol's.
+    """
+
+    def hide(text: str) -> str:
+        for secret in (value for _, value in call.fields if isinstance(value, Secret)):
+            text = secret.blot(text)
+        # A new ticket is as good as a password, and was in no request yet.
+        return _TICKET.sub("•••", text) if call.operation == "AuthenticateUser" else text
+
+    reply = _reply.read(call.operation, answer, hide, partial=call.partial)
+    try:
+        return call.read(reply)
+    except ValueError as error:
+        raise _reply.foreign(call.operation, answer, hide, f"says success, but {error}") from error

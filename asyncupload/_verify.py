@@ -1,0 +1,129 @@
+"""Is the stored document this file? Asked without moving bytes where the server tells, or of every byte."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio.to_thread
+
+from . import _checksum, _wire
+from ._body import Buffer
+from ._fetch import Fetch
+from ._patience import Patience
+from ._pipeline import SealedChunk, sealed_chunks
+from ._staging import Threads
+from .errors import ChecksumMismatch
+from .events import Audience, ChunkReceived, Verified
+from .sources import Content, Source
+
+
+class Verification:
+    """Compares one document with one source.
+
+    Args:
+        patience: The client's.
+        threads: The client's.
+        audience: Told of the bytes that were compared.
+        log: A logger bound to this comparison.
+    """
+
+    def __init__(self, patience: Patience, threads: Threads, audience: Audience, log: Any) -> None:
+        self._patience = patience
+        self._threads = threads
+        self._audience = audience
+        self._fetch = Fetch(patience, log)
+
+    async def run(self, source: Source, path: str, *, version: int | None = None, deep: bool = False) -> Verified:
+        """Compare size and checksum as the server tells them, or every byte.
+
+        Args:
+            source: What it should be.
+            path: The document's.
+            version: Its packed number; None for the latest.
+            deep: Fetch every byte. Done in any case where the server tells no checksum.
+
+        Raises:
+            ChecksumMismatch: They differ; the message says in what.
+        """
+        began = time.monotonic()
+        await self._patience.persist(self._patience.remote.log_in)
+        number = version if version is not None else await self._latest(path)
+        async with self._fetch.open(path, number) as info, source.open(self._threads.reading) as content:
+            if content.size not in {None, info.size}:
+                raise _differing(path, f"{info.size} bytes are stored, and {source.name} has {content.size}")
+            by_bytes = deep or info.crc32 is None
+            pieces = self._fetch.pieces(info) if by_bytes else None
+            size, crc32 = await self._compare(path, content, info, pieces)
+            if size != info.size or info.crc32 not in {None, crc32}:
+                raise _differing(
+                    path,
+                    f"{info.size} bytes with CRC-32 {info.crc32 or 0:08X} are stored, "
+                    f"and {source.name} has {size} with {crc32:08X}",
+                    crc32,
+                    info.crc32 or 0,
+                )
+        return Verified(
+            path=path,
+            size=size,
+            crc32=crc32,
+            verified_by="bytes" if by_bytes else "stored checksum",
+            seconds=time.monotonic() - began,
+        )
+
+    async def _latest(self, path: str) -> int | None:
+        """By number, since without one some servers give the published version instead."""
+        versions = await self._patience.persist(lambda: self._patience.remote.versions(path))
+        return max((version.number for version in versions), default=None)
+
+    async def _compare(
+        self, path: str, content: Content, info: _wire.Info, pieces: AsyncIterator[_wire.Piece] | None
+    ) -> tuple[int, int]:
+        """Size and checksum of the source, whose bytes are held against ``pieces`` if there are any."""
+        size, crc32, stored = 0, _checksum.EMPTY, _Stored(pieces)
+        async with sealed_chunks(
+            content.chunks(info.chunk_size), depth=self._patience.settings.depth, threads=self._threads.checksums
+        ) as line:
+            async for chunk in line:
+                if pieces is not None:
+                    await self._hold_against(path, chunk, await stored.take(len(chunk.data)), size)
+                size += len(chunk.data)
+                crc32 = _checksum.combine(crc32, chunk.crc32, len(chunk.data))
+                self._audience.tell(ChunkReceived(path=path, received=size, size=info.size))
+        return size, crc32
+
+    async def _hold_against(self, path: str, chunk: SealedChunk, stored: bytes, before: int) -> None:
+        place = await anyio.to_thread.run_sync(first_difference, chunk.data, stored, limiter=self._threads.checksums)
+        if place is not None:
+            raise _differing(path, f"the bytes at offset {before + place} are not the same")
+
+
+class _Stored:
+    """The document's bytes, taken in other portions than they come in."""
+
+    def __init__(self, pieces: AsyncIterator[_wire.Piece] | None) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    async def take(self, size: int) -> bytes:
+        """So many bytes, or as many as there are."""
+        parts = [self._rest]
+        missing = size - len(self._rest)
+        while missing > 0 and self._pieces is not None and (piece := await anext(self._pieces, None)) is not None:
+            parts.append(piece.data)
+            missing -= len(piece.data)
+        whole = b"".join(parts)
+        self._rest = whole[size:]
+        return whole[:size]
+
+
+def first_difference(one: Buffer, other: Buffer) -> int | None:
+    """Where two runs of bytes begin to differ; the end of the shorter one counts. Blocks: for a thread."""
+    first, second = bytes(one), bytes(other)
+    if first == second:
+        return None
+    shorter = min(len(first), len(second))
+    return next((place for place in range(shorter) if first[place] != second[place]), shorter)
+
+
+def _differing(path: str, how: str, expected: int = 0, found: int = 0) -> ChecksumMismatch:
+    return ChecksumMismatch(f"{path} is not the same: {how}", expected=expected, found=found)
