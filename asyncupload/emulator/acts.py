@@ -8,7 +8,7 @@ import anyio
 from asyncupload.emulator import pages
 from asyncupload.emulator.exchange import Exchange
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.operations import uploads
+from asyncupload.emulator.operations import finalizes
 from asyncupload.emulator.operations.desk import Chunk, Desk
 from asyncupload.emulator.pages import page
 from asyncupload.emulator.replies import Answer, Refusal, Reply
@@ -215,7 +215,7 @@ def system_error(_: Desk, __: Form) -> Answer:
 
 def consuming(code: int, text: str) -> Act:
     """A finalize that is refused with this, after its handler is used up."""
-    return answering(lambda desk, form: uploads.consume_handler(desk, form, Refusal(code, text)))
+    return answering(lambda desk, form: finalizes.refuse_and_consume(desk, form, Refusal(code, text)))
 
 
 def refused(code: int, text: str) -> Act:

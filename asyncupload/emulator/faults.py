@@ -47,7 +47,7 @@ _NEEDS_TICKET = _NAMES - {
     "ServerInfo",
     "CreateUploadHandler",
 }
-_GIVES_IDS = _FINALIZE | {
+_GIVES_IDS = (_FINALIZE - {"UploadZipWithHandler"}) | {
     "AuthenticateUser",
     "AuthenticateUser1",
     "RenewTicket",

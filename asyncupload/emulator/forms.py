@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from asyncupload.emulator.fields import Field
 from asyncupload.emulator.replies import Rejected
 
+_INT16 = 1 << 15
 _INT64 = 1 << 63
 # The three characters of base64 that a form escapes. None of them can begin or complete another escape, so
 # they may be put back first; unquote_to_bytes alone takes six times as long for a chunk.
@@ -85,7 +86,9 @@ class Form:
                 raise Rejected(400, f"{one.name} is required")
             if one.kind in {"int", "short"}:
                 self.number(one.name)
-            elif one.kind == "bool":
+            if one.kind == "short" and not -_INT16 <= self.number(one.name) < _INT16:
+                raise Rejected(400, f"{one.name} is beyond 16 bits")
+            if one.kind == "bool":
                 self.flag(one.name)
 
 

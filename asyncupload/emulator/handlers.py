@@ -1,5 +1,6 @@
 """Upload handlers and the bytes staged in them."""
 
+import shutil
 import sqlite3
 import time
 import uuid
@@ -95,7 +96,9 @@ class Handlers:
         """Make files and database agree after a crash: cut what is not recorded, drop what is lost."""
         known = {handler.id: handler for handler in self.open()}
         for path in self._staging.iterdir():
-            if not path.name.isdecimal() or int(path.name) not in known:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not path.name.isdecimal() or int(path.name) not in known:
                 path.unlink()
         for handler in known.values():
             path = self._path(handler.id)
@@ -106,6 +109,10 @@ class Handlers:
             elif path.stat().st_size > handler.size:
                 with path.open("r+b") as file:
                     file.truncate(handler.size)
+
+    def file(self, handler: UploadHandler) -> Path:
+        """Where the staged bytes are; nothing is there before the first chunk."""
+        return self._path(handler.id)
 
     def _path(self, handler: int) -> Path:
         return self._staging / str(handler)

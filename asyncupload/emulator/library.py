@@ -1,10 +1,9 @@
-"""Folders, documents, their versions, checkouts, and download handlers."""
+"""Folders, documents, their versions, and checkouts."""
 
 import functools
 import sqlite3
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +12,17 @@ from asyncupload.emulator import names
 FIRST_VERSION = 1_000_000
 
 _VERSION = (
-    "versions.id, number, size, crc, comment, login, author, created, published "
+    "versions.id, number, size, crc, comment, login, author, created, published, publish_option, notified "
     "FROM versions JOIN users ON users.id = author"
 )
-_VersionRow = tuple[int, int, int, int, str, str, int, float, int]
+_VersionRow = tuple[int, int, int, int, str, str, int, float, int, str, int]
 _DOCUMENT = (
-    "documents.id, folder, name, description, keywords, checked_out_by, checked_out_at, login "
+    "documents.id, folder, name, description, keywords, text_content, creation_date, modification_date, "
+    "checked_out_by, checked_out_at, login "
     "FROM documents LEFT JOIN users ON users.id = checked_out_by"
 )
-_DocumentRow = tuple[int, int, str, str, str, int | None, float | None, str | None]
+_DocumentRow = tuple[int, int, str, str, str, str, float | None, float | None, int | None, float | None, str | None]
+_DESCRIBED = ("description", "keywords", "text_content", "creation_date", "modification_date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`number` packs major, minor and revision as the server does: first 1000000, then 1000001."""
+    """`number` packs major, minor and revision as the server does: first 1000000, then 1000001.
+
+    `publish_option` is the word that was sent, if any. `notified` says that subscribers were told by e-mail, as far
+    as a server without subscribers and without e-mail can.
+    """
 
     id: int
     number: int
@@ -56,17 +61,26 @@ class Version:
     author_id: int
     created: float
     published: bool
+    publish_option: str
+    notified: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`folder` is the path of the folder that it lies in; `versions` from the oldest, never empty."""
+    """`folder` is the path of the folder that it lies in; `versions` from the oldest, never empty.
+
+    `text_content` is the text to index that was sent along. `creation_date` and `modification_date`, in seconds
+    since 1970, are those that were sent along, None if none were.
+    """
 
     id: int
     folder: str
     name: str
     description: str
     keywords: str
+    text_content: str
+    creation_date: float | None
+    modification_date: float | None
     checkout: Checkout | None
     versions: tuple[Version, ...]
 
@@ -76,7 +90,16 @@ class Document:
 
     @property
     def latest(self) -> Version:
+        """The one that came last, which need not have the highest number."""
         return self.versions[-1]
+
+    @property
+    def created(self) -> float:
+        return self.versions[0].created if self.creation_date is None else self.creation_date
+
+    @property
+    def modified(self) -> float:
+        return self.latest.created if self.modification_date is None else self.modification_date
 
     @property
     def published(self) -> Version | None:
@@ -94,20 +117,14 @@ class Document:
 class Content:
     """The bytes of a version about to be filed: how to put them at a path, and what they are."""
 
-    move_to: Callable[[Path], None]
+    move_to: Callable[[Path], object]
     size: int
     crc32: int
     author: int
     comment: str
     published: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    guid: str
-    chunk_size: int
-    size: int
-    file: Path
+    publish_option: str
+    notified: bool
 
 
 class Library:
@@ -152,10 +169,20 @@ class Library:
         row = self._db.execute(query, (folder.id, names.key(name))).fetchone()
         return None if row is None else self._document(row[0])
 
+    def subfolders(self, folder: Folder) -> list[Folder]:
+        """By name."""
+        rows = self._db.execute("SELECT id, name FROM folders WHERE parent = ? ORDER BY key", (folder.id,))
+        return [Folder(*row) for row in rows]
+
+    def documents_in(self, folder: Folder) -> list[Document]:
+        """By name."""
+        rows = self._db.execute("SELECT id FROM documents WHERE folder = ? ORDER BY key", (folder.id,)).fetchall()
+        return [self._document(row[0]) for row in rows]
+
     def documents(self) -> list[Document]:
         """In two queries however many there are."""
         versions: dict[int, list[Version]] = {}
-        for document, *row in self._db.execute(f"SELECT document, {_VERSION} ORDER BY document, number"):
+        for document, *row in self._db.execute(f"SELECT document, {_VERSION} ORDER BY document, versions.id"):
             versions.setdefault(document, []).append(_version(tuple(row)))
         folder_path = functools.cache(self.folder_path)
         rows = self._db.execute(f"SELECT {_DOCUMENT} ORDER BY documents.id")
@@ -169,20 +196,24 @@ class Library:
         rows = self._db.execute(query).fetchall()
         return {f"{self.folder_path(folder)}/{name}": login for folder, name, login in rows}
 
-    def add_document(self, folder: Folder, name: str, content: Content) -> Document:
+    def add_document(self, folder: Folder, name: str, number: int, content: Content) -> Document:
         row = (folder.id, name, names.key(name))
-        query = "INSERT INTO documents (folder, name, key, description, keywords) VALUES (?, ?, ?, '', '')"
+        query = (
+            "INSERT INTO documents (folder, name, key, description, keywords, text_content) "
+            "VALUES (?, ?, ?, '', '', '')"
+        )
         made = self._db.execute(query, row).lastrowid or 0
-        return self._add_version(made, FIRST_VERSION, content)
+        return self._add_version(made, number, content)
 
     def add_version(self, document: Document, number: int, content: Content) -> Document:
         return self._add_version(document.id, number, content)
 
-    def describe(self, document: Document, description: str, keywords: str) -> None:
-        """An empty text leaves what is there."""
-        for column, text in (("description", description), ("keywords", keywords)):
-            if text:
-                self._db.execute(f"UPDATE documents SET {column} = ? WHERE id = ?", (text, document.id))  # noqa: S608
+    def describe(self, document: Document, facts: Mapping[str, str | float | None]) -> Document:
+        """Set these columns; an empty text or None leaves what is there."""
+        for column in _DESCRIBED:
+            if facts.get(column):
+                self._db.execute(f"UPDATE documents SET {column} = ? WHERE id = ?", (facts[column], document.id))  # noqa: S608
+        return self._document(document.id)
 
     def check_out(self, document: Document, user: int | None) -> None:
         """Give the checkout to the user whatever it was before; None takes it away."""
@@ -192,29 +223,12 @@ class Library:
     def content(self, version: Version) -> Path:
         return self._contents / str(version.id)
 
-    def open_download(self, version: Version, owner: int, chunk_size: int) -> Download:
-        guid = str(uuid.uuid4())
-        query = "INSERT INTO downloads (guid, owner, version, chunk_size) VALUES (?, ?, ?, ?)"
-        self._db.execute(query, (guid, owner, version.id, chunk_size))
-        return Download(guid, chunk_size, version.size, self.content(version))
-
-    def find_download(self, guid: str, owner: int) -> Download | None:
-        query = (
-            "SELECT guid, chunk_size, size, versions.id FROM downloads "
-            "JOIN versions ON versions.id = version WHERE guid = ? AND owner = ?"
-        )
-        row = self._db.execute(query, (guid, owner)).fetchone()
-        return None if row is None else Download(row[0], row[1], row[2], self._contents / str(row[3]))
-
-    def delete_download(self, guid: str, owner: int) -> None:
-        self._db.execute("DELETE FROM downloads WHERE guid = ? AND owner = ?", (guid, owner))
-
     def _add_version(self, document: int, number: int, content: Content) -> Document:
         row = (document, number, content.size, content.crc32, content.comment, content.author, time.time())
         cursor = self._db.execute(
-            "INSERT INTO versions (document, number, size, crc, comment, author, created, published) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, content.published),
+            "INSERT INTO versions (document, number, size, crc, comment, author, created, published, publish_option, "
+            "notified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, content.published, content.publish_option, content.notified),
         )
         # After the INSERT: should that fail, the staged bytes are still where their handler looks for them.
         content.move_to(self._contents / str(cursor.lastrowid))
@@ -238,17 +252,19 @@ class Library:
     def _document(self, document: int) -> Document:
         query = f"SELECT {_DOCUMENT} WHERE documents.id = ?"
         row = self._db.execute(query, (document,)).fetchone()
-        query = f"SELECT {_VERSION} WHERE document = ? ORDER BY number"
+        query = f"SELECT {_VERSION} WHERE document = ? ORDER BY versions.id"
         versions = [_version(version) for version in self._db.execute(query, (document,))]
         return _document(row, self.folder_path(row[1]), versions)
 
 
 def _document(row: _DocumentRow, folder: str, versions: list[Version]) -> Document:
-    number, _, name, description, keywords, holder, since, login = row
+    number, _, name, description, keywords, text, created, modified, holder, since, login = row
     checkout = None if holder is None else Checkout(holder, login or "", since or 0.0)
-    return Document(number, folder, name, description, keywords, checkout, tuple(versions))
+    facts = (description, keywords, text, created, modified, checkout)
+    return Document(number, folder, name, *facts, tuple(versions))
 
 
 def _version(row: _VersionRow) -> Version:
-    number, packed, size, crc, comment, author, author_id, created, published = row
-    return Version(number, packed, size, crc, comment, author, author_id, created, bool(published))
+    number, packed, size, crc, comment, author, author_id, created, published, option, notified = row
+    facts = (number, packed, size, crc, comment, author, author_id, created)
+    return Version(*facts, bool(published), option, bool(notified))

@@ -33,12 +33,13 @@ class Answer:
 
 
 class Refusal(Exception):
-    """The operation says no: a document with ``success="false"``."""
+    """The operation says no: a document with ``success="false"``. `inside` is XML already."""
 
-    def __init__(self, code: int | None, text: str, **attributes: str) -> None:
+    def __init__(self, code: int | None, text: str, inside: str = "", **attributes: str) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.inside = inside
         self.attributes = attributes
 
 
@@ -104,7 +105,7 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
     attributes = {"success": "false", "error": refusal.text, **refusal.attributes}
     if refusal.code is not None and not how.no_errorcode:
         attributes["errorcode" if how.lowercase_errorcode else "errorCode"] = str(refusal.code)
-    return _document(attributes, "", root, how)
+    return _document(attributes, refusal.inside, root, how)
 
 
 def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:

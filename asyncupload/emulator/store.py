@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from asyncupload.emulator.accounts import Accounts
+from asyncupload.emulator.downloads import Downloads
 from asyncupload.emulator.handlers import Handlers
 from asyncupload.emulator.library import Library
 from asyncupload.emulator.tables import LAYOUT, TABLES
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 class Store:
-    """Everything that lasts. Its three parts may be touched only within a job given to `run`.
+    """Everything that lasts. Its four parts may be touched only within a job given to `run`.
 
     One thread does all jobs one after another: that is what serialises two requests on one handler, in the
     order in which they were received whole, and what keeps the event loop free of file and database work.
@@ -26,6 +27,7 @@ class Store:
     accounts: Accounts
     handlers: Handlers
     library: Library
+    downloads: Downloads
 
     def __init__(self, folder: Path, passwords: Mapping[str, str]) -> None:
         self._folder = folder
@@ -81,6 +83,7 @@ class Store:
         with db:
             self.accounts = Accounts(db, self._passwords)
             self.library = Library(db, contents)
+            self.downloads = Downloads(db, contents)
             self.handlers = Handlers(db, staging)
             self.handlers.recover()
 

@@ -1,6 +1,6 @@
 """The tables of the data folder's SQLite file. Times are seconds since 1970; sizes are bytes."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Kept in the file as its user_version; raised with every change below."""
 
 TABLES = """
@@ -21,14 +21,15 @@ CREATE TABLE folders (
 
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, folder INTEGER NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL,
-    description TEXT NOT NULL, keywords TEXT NOT NULL, checked_out_by INTEGER, checked_out_at REAL,
+    description TEXT NOT NULL, keywords TEXT NOT NULL, text_content TEXT NOT NULL,
+    creation_date REAL, modification_date REAL, checked_out_by INTEGER, checked_out_at REAL,
     UNIQUE (folder, key)
 );
 
 CREATE TABLE versions (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, number INTEGER NOT NULL,
     size INTEGER NOT NULL, crc INTEGER NOT NULL, comment TEXT NOT NULL, author INTEGER NOT NULL,
-    created REAL NOT NULL, published INTEGER NOT NULL,
+    created REAL NOT NULL, published INTEGER NOT NULL, publish_option TEXT NOT NULL, notified INTEGER NOT NULL,
     UNIQUE (document, number)
 );
 

@@ -32,11 +32,17 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "checkout-locks": "CHECKOUT leaves the document checked out after the upload (row 16)",
         "empty-parameters": "xmlParameters may be empty (row 17)",
         "capital-documentid": "a finalize answers DocumentID (row 19)",
+        "key-parameters": 'xmlParameters are read as <parameter key="..">, and in no other (row 18)',
+        "item-parameters": 'xmlParameters are read as <item NAME=".." VALUE="..">, and in no other (row 18)',
+        "name-parameters": 'xmlParameters are read as <parameter Name=".." Value="..">, and in no other (row 18)',
+        "sample-names": "ChunkSize and versionComment are read like PreferedChunkSize and versionComments (row 20)",
         "major-versions": "the version after 1000000 is 2000000 (row 22)",
         "zero-is-latest": "version 0 is the latest, published or not (row 23)",
+        "verified-child": "VerifyVersionHash answers a <Value> element, and no hashVerified (row 24)",
         "bare-failure": "folder operations fail with an error text and no success attribute (row 25)",
         "no-sysadmin": "the user sysadmin gets no ticket (row 26)",
         "dead-ticket-4000": "a dead ticket has error code 4000, and [901] in the text only (row 28)",
+        "zip-logs": "the log of a ZIP names also the members that were filed (row 29)",
         "capital-booleans": "true and false are answered as True and False (row 30)",
         "chunk-after-last": "chunks are appended also after the last one (question 5)",
         "early-finalize": "a finalize before the last chunk files what is staged (question 6)",
@@ -77,11 +83,17 @@ class Behaviour:
     checkout_locks: bool = False
     empty_parameters: bool = False
     capital_documentid: bool = False
+    key_parameters: bool = False
+    item_parameters: bool = False
+    name_parameters: bool = False
+    sample_names: bool = False
     major_versions: bool = False
     zero_is_latest: bool = False
+    verified_child: bool = False
     bare_failure: bool = False
     no_sysadmin: bool = False
     dead_ticket_4000: bool = False
+    zip_logs: bool = False
     capital_booleans: bool = False
     chunk_after_last: bool = False
     early_finalize: bool = False

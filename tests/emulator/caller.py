@@ -71,7 +71,8 @@ class Caller:
     async def post(self, body: str | bytes, action: str | None = None, kind: str = "text/xml; charset=utf-8") -> Said:
         """POST this to the service itself."""
         headers = {"Content-Type": kind, **({} if action is None else {"SOAPAction": action})}
-        return await self.request("POST", "", data=body, headers=headers)
+        data = io.BytesIO(body.encode() if isinstance(body, str) else body)
+        return await self.request("POST", "", data=data, headers=headers)
 
     async def request(self, method: str, operation: str, **how: object) -> Said:
         address = f"{self.url}/srv.asmx" + (f"/{operation}" if operation else "")

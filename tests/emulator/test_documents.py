@@ -3,6 +3,7 @@
 import zlib
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import pytest
 
 from asyncupload.emulator import Emulator
@@ -144,3 +145,15 @@ async def test_a_lock_lets_its_holder_add_a_version_and_stays(caller: Caller) ->
 async def test_the_ticket_is_checked_before_the_document(caller: Caller, operation: str) -> None:
     caller.ticket = ""
     assert (await caller.call(operation, Path="/Library/none")).code == "4010"
+
+
+async def test_stored_bytes_are_verified_against_what_was_filed(server: Emulator, caller: Caller) -> None:
+    await caller.store("/Library/a", b"content")
+    for number in ("0", "1000000"):
+        said = await caller.call("VerifyVersionHash", path="/Library/a", versionNumber=number)
+        assert said.document.attrib == {"success": "true", "hashVerified": "true"}
+    await anyio.Path(await server.content("/Library/a")).write_bytes(b"confent")
+    said = await caller.call("VerifyVersionHash", path="/Library/a")
+    assert said.document.attrib == {"success": "true", "hashVerified": "false"}
+    for path, number in (("/Library/none", "0"), ("/Library/a", "1000001")):
+        assert (await caller.call("VerifyVersionHash", path=path, versionNumber=number)).code == "4041"

@@ -2,8 +2,9 @@
 
 import pytest
 
-from asyncupload.emulator.parameters import Parameters, read_parameters
+from asyncupload.emulator.parameters import Parameters, packed_version, read_parameters
 from asyncupload.emulator.replies import Refusal, Rejected
+from asyncupload.emulator.variants import behaviour
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,96 @@ def test_nothing_known_is_nothing_asked(xml: str) -> None:
     assert read_parameters(xml) == Parameters()
 
 
+def item(key: str, value: str) -> str:
+    return f'<x><item NAME="{key}" VALUE="{value}"/></x>'
+
+
 def test_every_key_has_its_place() -> None:
     keys = {
         "VERSIONCOMMENT": "c",
         "DESCRIPTION": "d",
         "KEYWORDS": "k",
+        "TEXTONLYCONTENT": "t",
         "CHECKOUT": "1",
         "PUBLISHOPTION": "DoNotPublish",
+        "SENDEMAILS": "no",
+        "CREATIONDATE": "1970-01-02",
+        "MODIFICATIONDATE": "1970-01-01T01:00:01+01:00",
+        "MPVERSIONMAJOR": "2",
+        "MPVERSIONMINOR": "3",
+        "MPVERSIONREVISION": "4",
     }
     xml = "".join(f'<item NAME="{key}" VALUE="{value}"/>' for key, value in keys.items())
-    assert read_parameters(f"<x>{xml}</x>") == Parameters("c", "d", "k", checkout=True, publish=False)
+    assert read_parameters(f"<x>{xml}</x>") == Parameters(
+        version_comment="c",
+        description="d",
+        keywords="k",
+        checkout=True,
+        publish=False,
+        publish_option="DoNotPublish",
+        text_content="t",
+        notify=False,
+        creation_date=86400,
+        modification_date=1,
+        version=2_003_004,
+    )
+
+
+@pytest.mark.parametrize("word", ["Publish", "ServerDefault", ""])
+def test_other_options_publish(word: str) -> None:
+    asked = read_parameters(item("PUBLISHOPTION", word))
+    assert (asked.publish, asked.publish_option) == (True, word)
+
+
+@pytest.mark.parametrize(("word", "notify"), [("OFF", False), ("F", False), ("on", True), ("", True)])
+def test_subscribers_are_told_unless_that_is_refused(word: str, notify: bool) -> None:
+    assert read_parameters(item("SENDEMAILS", word)).notify is notify
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "revision", "number"),
+    [(1, 0, 0, 1_000_000), (1, 999, 999, 1_999_999), (2147, 483, 647, 2_147_483_647)],
+)
+def test_a_version_is_one_number(major: int, minor: int, revision: int, number: int) -> None:
+    assert packed_version(major, minor, revision) == number
+
+
+@pytest.mark.parametrize(
+    "parts", [(0, 0, 0), (-1, 0, 0), (1, -1, 0), (1, 1000, 0), (1, 0, -1), (1, 0, 1000), (2147, 483, 648), (2400, 0, 0)]
+)
+def test_a_version_out_of_range_is_refused(parts: tuple[int, int, int]) -> None:
+    with pytest.raises(Refusal, match="Invalid version number component") as caught:
+        packed_version(*parts)
+    assert caught.value.code == 4000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("MPVERSIONMAJOR", "two"), ("MPVERSIONMAJOR", "٣"), ("MPVERSIONMINOR", "1"), ("MPVERSIONMAJOR", "9" * 5000)],
+)
+def test_a_version_that_is_none_is_refused(key: str, value: str) -> None:
+    with pytest.raises(Refusal, match="Invalid version number component"):
+        read_parameters(item(key, value))
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2024-13-01", "01/15/2024"])
+def test_a_date_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(Refusal, match="is not a date") as caught:
+        read_parameters(item("CREATIONDATE", value))
+    assert caught.value.code == 4000
+
+
+GENERATIONS = {
+    "key-parameters": '<parameters><parameter key="KEYWORDS">k</parameter></parameters>',
+    "item-parameters": '<xmlparameters><item NAME="KEYWORDS" VALUE="k"/></xmlparameters>',
+    "name-parameters": '<parameters><parameter Name="KEYWORDS" Value="k" /></parameters>',
+}
+
+
+@pytest.mark.parametrize("read", GENERATIONS)
+@pytest.mark.parametrize("sent", GENERATIONS)
+def test_a_server_may_read_one_grammar_only(read: str, sent: str) -> None:
+    assert read_parameters(GENERATIONS[sent], behaviour([read])).keywords == ("k" if read == sent else "")
 
 
 @pytest.mark.parametrize("word", ["ON", "TRUE", "T", "YES", "Y", "1", "yes"])

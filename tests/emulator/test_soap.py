@@ -75,6 +75,13 @@ async def test_a_document_comes_up_in_envelopes(server: Emulator, caller: Caller
 
 
 @anyio
+async def test_the_largest_chunk_passes_in_an_envelope(server: Emulator, caller: Caller) -> None:
+    handler, data = await caller.open(33_554_432), bytes(33_554_432)
+    assert (await caller.soap("UploadFileChunk", **soap_chunk(handler, data))).ok
+    assert (await server.open_handlers())[0].crc == zlib.crc32(data)
+
+
+@anyio
 async def test_a_refused_chunk_says_so_in_an_envelope(caller: Caller) -> None:
     handler = await caller.open()
     said = await caller.soap("UploadFileChunk", **(soap_chunk(handler, b"data") | {"chunkHEXCRC": "0"}))

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +130,11 @@ async def test_the_settings_tell_the_limits(caller: Caller) -> None:
 async def test_the_settings_are_for_those_who_are_signed_in(caller: Caller) -> None:
     caller.ticket = ""
     assert (await caller.call("GetGeneralAppSettings")).code == "4010"
+
+
+async def test_the_application_parameters_tell_the_limit(tmp_path: Path) -> None:
+    async with Emulator(tmp_path, document_max_size=1234) as server, Caller(server.url) as caller:
+        assert (await caller.call("getApplicationParameters")).code == "4010"
+        await caller.sign_in("demo", "demo")
+        said = await caller.call("getApplicationParameters")
+        assert said.document.findtext("PARAMETERS/FILEUPLOADLIMIT") == "1234"

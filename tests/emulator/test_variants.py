@@ -174,3 +174,14 @@ async def test_empty_errors(tmp_path: Path) -> None:
     varied, strict = await with_and_without(tmp_path, "empty-errors", lambda caller: caller.call("DocumentExists"))
     assert (varied.status, varied.text) == (400, "")
     assert (strict.status, strict.content_type) == (400, "application/problem+json")
+
+
+@pytest.mark.anyio
+async def test_verified_child(tmp_path: Path) -> None:
+    async def tried(caller: Caller) -> Said:
+        await caller.store("/Library/a")
+        return await caller.call("VerifyVersionHash", path="/Library/a")
+
+    varied, strict = await with_and_without(tmp_path, "verified-child", tried)
+    assert (varied.document.findtext("Value"), varied.document.attrib) == ("true", {"success": "true"})
+    assert strict["hashVerified"] == "true"

@@ -247,3 +247,40 @@ async def test_roots_in_a_namespace_can_be_read_by_their_local_names(tmp_path: P
         document = (await caller.call("GetFolderRules", Path="/Library")).document
         assert document.tag == "{http://tempuri.org/}response"
         assert [child.tag for child in document] == ["{http://tempuri.org/}Rules"]
+
+
+async def test_sample_names(tmp_path: Path) -> None:
+    async def wished(caller: Caller) -> Said:
+        return await caller.call("CreateUploadHandler", ChunkSize="300000")
+
+    varied, strict = await with_and_without(tmp_path / "size", "sample-names", wished)
+    assert (varied["ChunkSize"], strict["ChunkSize"]) == ("300000", "262144")
+
+    async def commented(caller: Caller) -> Said:
+        handler = await caller.staged()
+        await caller.call(f"{FINALIZE}1", path="/Library/a", uploadHandler=handler, versionComment="why")
+        return await caller.call("GetDocumentVersions", Path="/Library/a")
+
+    varied, strict = await with_and_without(tmp_path / "comment", "sample-names", commented)
+    assert (varied.document.findtext(".//Comment"), strict.document.findtext(".//Comment")) == ("why", "")
+
+
+@pytest.mark.parametrize("variant", ["key-parameters", "item-parameters", "name-parameters"])
+async def test_one_grammar_only(tmp_path: Path, variant: str) -> None:
+    grammars = {
+        "key-parameters": '<p><parameter key="DESCRIPTION">d</parameter></p>',
+        "item-parameters": '<x><item NAME="DESCRIPTION" VALUE="d"/></x>',
+        "name-parameters": '<p><parameter Name="DESCRIPTION" Value="d" /></p>',
+    }
+
+    async def described(caller: Caller) -> Said:
+        """By every grammar, each for a document of its own."""
+        for name, xml in grammars.items():
+            fields = {"path": f"/Library/{name}", "uploadHandler": await caller.staged(), "xmlParameters": xml}
+            assert (await caller.call(f"{FINALIZE}3", **fields)).ok
+        return await caller.call("GetFoldersAndDocuments", Path="/Library")
+
+    varied, strict = await with_and_without(tmp_path, variant, described)
+    kept = {one.get("Name"): one.get("Description") for one in varied.document}
+    assert kept == {name: "d" if name == variant else "" for name in grammars}
+    assert {one.get("Description") for one in strict.document} == {"d"}

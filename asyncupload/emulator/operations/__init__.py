@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from asyncupload.emulator.fields import Field, fields
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.operations import documents, downloads, folders, tickets, uploads
+from asyncupload.emulator.operations import documents, downloads, finalizes, folders, listing, tickets, uploads, zips
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.replies import (
     Answer,
@@ -70,6 +70,9 @@ class Operation:
             return rejected_reply(rejected, desk.how)
 
 
+_IN_A_FOLDER = fields(
+    "authenticationTicket? Path withrules:bool withpropertysets:bool withsecurity:bool withOwner:bool withVersions:bool"
+)
 _TABLE = (
     Operation("AuthenticateUser", tickets.authenticate, "root", fields("UID PWD")),
     Operation("AuthenticateUser1", tickets.authenticate, "root", fields("UID PWD Lang?")),
@@ -78,6 +81,7 @@ _TABLE = (
     Operation("LogOut", tickets.log_out, "root", fields("AuthenticationTicket?")),
     Operation("ServerInfo", tickets.server_info, "root"),
     Operation("GetGeneralAppSettings", tickets.general_settings, "response", fields("authenticationTicket?")),
+    Operation("getApplicationParameters", tickets.parameters, "response", fields("AuthenticationTicket?")),
     Operation(
         "CreateUploadHandler",
         uploads.create_handler,
@@ -92,26 +96,39 @@ _TABLE = (
         methods=_POST,
     ),
     Operation("DeleteUploadHandler", uploads.delete_handler, "response", fields("authenticationTicket? UploadHandler")),
-    Operation(
-        "UploadDocumentWithHandler", uploads.finalize, "root", fields("authenticationTicket? path uploadHandler")
-    ),
+    Operation("UploadDocumentWithHandler", finalizes.plain, "root", fields("authenticationTicket? path uploadHandler")),
     Operation(
         "UploadDocumentWithHandler1",
-        uploads.finalize_with_comment,
+        finalizes.with_comment,
         "root",
         fields("authenticationTicket? path uploadHandler versionComments?"),
     ),
     Operation(
+        "UploadDocumentWithHandler2",
+        finalizes.with_version,
+        "root",
+        fields(
+            "authenticationTicket? path uploadHandler versionComments? "
+            "mpVersionMajor:short mpVersionMinor:short mpVersionRevision:short"
+        ),
+    ),
+    Operation(
         "UploadDocumentWithHandler3",
-        uploads.finalize_with_parameters,
+        finalizes.with_parameters,
         "root",
         fields("authenticationTicket? path uploadHandler xmlParameters"),
     ),
     Operation(
         "UploadNewDocumentWidthHandler",
-        uploads.finalize_new,
+        finalizes.new_document,
         "root",
         fields("authenticationTicket? FolderPath DocumentName uploadHandler xmlParameters"),
+    ),
+    Operation(
+        "UploadZipWithHandler",
+        zips.upload_zip,
+        "root",
+        fields("authenticationTicket? folderPath uploadHandler changedOnly:bool checkOutCheckIn:bool sendEmail:bool"),
     ),
     Operation("DocumentExists", documents.exists, "response", fields("authenticationTicket? Path")),
     Operation(
@@ -124,6 +141,12 @@ _TABLE = (
         fields("AuthenticationTicket? Path withPropertySets:bool withSecurity:bool withOwner:bool withVersions:bool"),
     ),
     Operation("GetDocumentVersions", documents.get_versions, "response", fields("AuthenticationTicket? Path")),
+    Operation(
+        "VerifyVersionHash",
+        documents.verify_hash,
+        "response",
+        fields("authenticationTicket? path versionNumber:int"),
+    ),
     Operation("Lock", documents.lock, "response", fields("AuthenticationTicket? Path")),
     Operation("UnLock", documents.unlock, "response", fields("authenticationTicket? path force:bool")),
     Operation("IsLockPossible", documents.is_lock_possible, "response", fields("AuthenticationTicket? Path")),
@@ -137,6 +160,9 @@ _TABLE = (
     ),
     Operation("CreateFolder", folders.create, "response", fields("authenticationTicket? Path"), bare_failure=True),
     Operation("GetFolderRules", folders.rules, "response", fields("authenticationTicket? Path"), bare_failure=True),
+    Operation("GetFoldersAndDocuments", listing.full, "root", _IN_A_FOLDER),
+    Operation("GetFoldersAndDocuments1", listing.short, "response", _IN_A_FOLDER),
+    Operation("GetFoldersAndDocuments2", listing.names_only, "root", _IN_A_FOLDER),
     Operation("GetDownloadInfo", downloads.info, "response", fields("AuthenticationTicket? Path")),
     Operation(
         "GetDownloadHandler",

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from asyncupload.emulator.accounts import Ticket, User
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.library import Document, Folder
+from asyncupload.emulator.handlers import UploadHandler
+from asyncupload.emulator.library import Document, Folder, Version
 from asyncupload.emulator.replies import Refusal
 from asyncupload.emulator.store import Store
 from asyncupload.emulator.variants import Behaviour
@@ -73,6 +74,38 @@ class Desk:
         if found is None:
             raise no_document()
         return found
+
+    def version(self, document: Document, number: int) -> Version:
+        """The version of that number; 0 is the published one, then the latest. Refusal (4041) if there is none."""
+        latest = number == 0 and self.how.zero_is_latest
+        found = document.latest if latest else document.version(number)
+        if found is None:
+            raise no_document()
+        return found
+
+    def handler(self, form: Form, ticket: Ticket) -> UploadHandler:
+        """The caller's own upload handler, which the form names; one of another user is as good as none."""
+        wanted = guid(form.text("uploadHandler"))
+        handler = None if wanted is None else self.store.handlers.find(wanted)
+        if handler is not None and self.serves(handler, ticket):
+            return handler
+        if self.how.old_handler_text:
+            raise Refusal(4000, "Invalid upload handler.")
+        if wanted is None:
+            text = "The upload handler is not a handler. It is the GUID CreateUploadHandler answered with."
+            raise Refusal(4000, text)
+        raise Refusal(4000, "The upload handler cannot be found.")
+
+    def serves(self, handler: UploadHandler, ticket: Ticket) -> bool:
+        """May the ticket's user have that handler?"""
+        if self.how.ticket_bound:
+            return handler.ticket in {None, ticket.guid}
+        return self.how.unbound or handler.owner in {None, ticket.user.id}
+
+    def refuse_size(self, size: int) -> None:
+        """Refusal (4000) for a document of that many bytes, if it is too large."""
+        if 0 < self.document_max_size < size:
+            raise Refusal(4000, f"The document has {size} bytes, the limit is {self.document_max_size}.")
 
 
 def no_document() -> Refusal:

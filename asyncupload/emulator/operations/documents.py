@@ -1,9 +1,13 @@
 """Looking at documents, and locking them."""
 
+import zlib
+
 from asyncupload.emulator.forms import Form
 from asyncupload.emulator.library import Document, Version
 from asyncupload.emulator.operations.desk import Desk, no_document, read_side_crc, timestamp
 from asyncupload.emulator.replies import Answer, Refusal, element, text_element
+
+_PIECE = 1 << 20
 
 
 def exists(desk: Desk, form: Form) -> Answer:
@@ -25,17 +29,21 @@ def exists_in(desk: Desk, form: Form) -> Answer:
 def get(desk: Desk, form: Form) -> Answer:
     """GetDocument. What its four booleans would add is left out, as for a document that has none of it."""
     desk.caller(form)
-    document = desk.document(form.text("Path"))
+    return Answer({"error": ""}, element("document", attributes(desk.document(form.text("Path")))))
+
+
+def attributes(document: Document) -> dict[str, str]:
+    """What GetDocument and the listings tell of a document."""
     latest, published, checkout = document.latest, document.published, document.checkout
-    attributes = {
+    return {
         "DocumentID": str(document.id),
         "Name": document.name,
         "Path": document.folder.replace("/", "\\"),
         "Description": document.description,
         "Keywords": document.keywords,
         "Size": str(latest.size),
-        "CreationDate": timestamp(document.versions[0].created),
-        "ModificationDate": timestamp(latest.created),
+        "CreationDate": timestamp(document.created),
+        "ModificationDate": timestamp(document.modified),
         "CheckoutBy": "" if checkout is None else str(checkout.user),
         "CheckoutByUserName": "" if checkout is None else checkout.login,
         "CheckoutDate": "" if checkout is None else timestamp(checkout.at),
@@ -44,7 +52,6 @@ def get(desk: Desk, form: Form) -> Answer:
         "VersionCount": str(len(document.versions)),
         "PercentComplete": "0",
     }
-    return Answer({"error": ""}, element("document", attributes))
 
 
 def get_versions(desk: Desk, form: Form) -> Answer:
@@ -52,6 +59,20 @@ def get_versions(desk: Desk, form: Form) -> Answer:
     desk.caller(form)
     document = desk.document(form.text("Path"))
     return Answer({"error": ""}, element("Versions", {}, "".join(map(_version, document.versions))))
+
+
+def verify_hash(desk: Desk, form: Form) -> Answer:
+    """VerifyVersionHash: do the stored bytes still have the CRC that they had when they were filed?"""
+    desk.caller(form)
+    version = desk.version(desk.document(form.text("path")), form.number("versionNumber"))
+    crc = 0
+    with desk.store.library.content(version).open("rb") as file:
+        while piece := file.read(_PIECE):
+            crc = zlib.crc32(piece, crc)
+    verified = "true" if crc == version.crc32 else "false"
+    if desk.how.verified_child:
+        return Answer(inside=text_element("Value", verified))
+    return Answer({"hashVerified": verified})
 
 
 def lock(desk: Desk, form: Form) -> Answer:

@@ -4,10 +4,11 @@ import base64
 import mimetypes
 import zlib
 
+from asyncupload.emulator.downloads import Download
 from asyncupload.emulator.forms import Form
 from asyncupload.emulator.handlers import LARGEST_CHUNK
-from asyncupload.emulator.library import Document, Download, Version
-from asyncupload.emulator.operations.desk import Desk, guid, no_document, read_side_crc, timestamp
+from asyncupload.emulator.library import Document, Version
+from asyncupload.emulator.operations.desk import Desk, guid, read_side_crc, timestamp
 from asyncupload.emulator.replies import Answer, Refusal
 
 
@@ -15,7 +16,7 @@ def info(desk: Desk, form: Form) -> Answer:
     """GetDownloadInfo: what a download would bring, without a handler."""
     desk.caller(form)
     document = desk.document(form.text("Path"))
-    return Answer(_facts(document, _version(desk, document, 0)))
+    return Answer(_facts(document, desk.version(document, 0)))
 
 
 def open_latest(desk: Desk, form: Form) -> Answer:
@@ -33,7 +34,7 @@ def chunk(desk: Desk, form: Form) -> Answer:
     """DownloadFileChunk. Offset and size in bytes; a size of 0 is the handler's own, more than 32 MiB is cut."""
     user = desk.caller(form)
     wanted = guid(form.text("DownloadHandler"))
-    download = None if wanted is None else desk.store.library.find_download(wanted, user.id)
+    download = None if wanted is None else desk.store.downloads.find(wanted, user.id)
     if download is None:
         raise Refusal(4000, f"Invalid download handler. ({form.text('DownloadHandler')})")
     start, size = form.number("StartOffset"), form.number("ChunkSize") or download.chunk_size
@@ -47,26 +48,18 @@ def delete(desk: Desk, form: Form) -> Answer:
     wanted = guid(form.text("DownloadHandler"))
     if wanted is None:
         raise Refusal(4000, "bad Request")
-    desk.store.library.delete_download(wanted, desk.caller(form).id)
+    desk.store.downloads.delete(wanted, desk.caller(form).id)
     return Answer({"error": ""})
 
 
 def _opened(desk: Desk, form: Form, number: int) -> Answer:
     user = desk.caller(form)
     document = desk.document(form.text("Path"))
-    version = _version(desk, document, number)
+    version = desk.version(document, number)
     chunk_size = desk.chunk_size(form.number("PreferedChunkSize"))
-    download = desk.store.library.open_download(version, user.id, chunk_size)
+    download = desk.store.downloads.open(version, user.id, chunk_size)
     facts = _facts(document, version)
     return Answer({**facts, "ChunkSize": str(download.chunk_size), "downloadhandler": download.guid})
-
-
-def _version(desk: Desk, document: Document, number: int) -> Version:
-    latest = number == 0 and desk.how.zero_is_latest
-    version = document.latest if latest else document.version(number)
-    if version is None:
-        raise no_document()
-    return version
 
 
 def _facts(document: Document, version: Version) -> dict[str, str]:

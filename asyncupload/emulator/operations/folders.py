@@ -34,7 +34,7 @@ def create(desk: Desk, form: Form) -> Answer:
         raise Refusal(4041, "Folder not found.")
     made = None
     for wished in below:
-        folder, made = _step(desk, folder, wished)
+        folder, made = step(desk, folder, wished)
     if made is None:
         raise name_taken()
     return Answer({"FolderId": str(made.id), "FolderName": made.name})
@@ -48,8 +48,11 @@ def rules(desk: Desk, form: Form) -> Answer:
     return Answer(inside=element("Rules", {}, rows))
 
 
-def _step(desk: Desk, parent: Folder, wished: str) -> tuple[Folder, Folder | None]:
-    """One level down: the folder there, and the same again if it had to be made."""
+def step(desk: Desk, parent: Folder, wished: str) -> tuple[Folder, Folder | None]:
+    """One level down: the folder there, and the same again if it had to be made.
+
+    Refusal for a name that a document has (4090), and for one that is nothing once it is cleaned (4000).
+    """
     name = names.folder_name(wished)
     found = desk.store.library.subfolder(parent.id, name)
     if found is not None:

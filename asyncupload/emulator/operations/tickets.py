@@ -1,4 +1,4 @@
-"""Logging in and out, and the two operations that tell about the server."""
+"""Logging in and out, and the operations that tell about the server."""
 
 import time
 from datetime import UTC, datetime
@@ -65,6 +65,13 @@ def general_settings(desk: Desk, form: Form) -> Answer:
         + text_element("DefaultUploadFileChunkSize", str(desk.default_chunk_size))
     )
     return Answer(inside=element("GeneralSettings", {}, element("UploadSettings", {}, upload)))
+
+
+def parameters(desk: Desk, form: Form) -> Answer:
+    """getApplicationParameters, as far as it is told to those who are no administrators."""
+    desk.caller(form)
+    limit = text_element("FILEUPLOADLIMIT", str(desk.document_max_size))
+    return Answer(inside=element("PARAMETERS", {}, limit))
 
 
 def _known_user(desk: Desk, form: Form) -> User:
