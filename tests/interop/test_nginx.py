@@ -271,13 +271,13 @@ def _seed_for_a_stall() -> int:
     raise AssertionError
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 async def test_a_server_killed_at_any_moment_ends_in_the_document_once_or_in_the_truth(
     seed: int, nginx: Before, killable: KillableServer
 ) -> None:
     """In the middle of a request, drawn from the seed; the last two of them while it stores."""
     die, events = random.Random(seed), itertools.count(1)
-    wanted, seconds = (10 if seed >= 3 else die.randint(1, 9)), die.uniform(0, 0.005)
+    wanted, seconds = (10 if seed >= 2 else die.randint(1, 9)), die.uniform(0, 0.005)
 
     def kill_at(event: Event, story: Story) -> None:
         if next(events) == wanted:
@@ -292,7 +292,7 @@ async def test_a_server_killed_at_any_moment_ends_in_the_document_once_or_in_the
         await _judge(story, await story.end())
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ["after chunk 1", "before storing"])
 async def test_a_server_that_stays_away_ends_in_the_truth(moment: str, nginx: Before, killable: KillableServer) -> None:
     """Not stored; or, once it was asked to store, unknown."""
     hasty = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.2, cleanup=0.2))
