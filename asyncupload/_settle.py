@@ -58,15 +58,20 @@ async def settle(
         if found is None and may_repeat and looks % REPEAT_EVERY == 0 and anyio.current_time() >= not_before:
             found, may_repeat = await _repeated(lambda: remote.with_ticket(repeat))
         if found is None:
-            raise _NotThere("it is not there")
+            raise _NotThere("it was not there in time")
         return found
 
     longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
     rules = replace(settings.retries, attempts=UNTIL_TIME_IS_UP, longest_wait=longest_wait)
-    why: object = "it was not there in time"
+    why: object = "no look was answered in time"
+
+    def note(failure: AsyncUploadError, *_: object) -> None:
+        nonlocal why
+        why = failure
+
     try:
         with anyio.move_on_after(settings.timeouts.settle):
-            return await persist(attempt, rules, pause=patience.pause)
+            return await persist(attempt, rules, pause=patience.pause, on_retry=note)
     except AsyncUploadError as failure:
         why = failure
     raise OutcomeUnknown(

@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from .peers import peer
 from .serving import serving, stored
-
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 
 CONTENT = Random(2).randbytes(3_000_000)
 CHUNK = 1_200_000
@@ -28,6 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(data: Path) -> Iterator[str]:
+    peer("curl")
     with serving(data) as url:
         yield f"{url}/srv.asmx"
 
