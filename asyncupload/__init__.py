@@ -1,5 +1,6 @@
 """Brings files into an infoRouter document server: in order, CRC-checked, in bounded memory, exactly once."""
 
+from .checkpoints import Checkpoints, Commit
 from .client import Client, ServerReport
 from .errors import (
     AccessDenied,
@@ -61,6 +62,7 @@ __all__ = [
     "AsyncUploadError",
     "BytesSource",
     "CheckedOut",
+    "Checkpoints",
     "ChecksumMismatch",
     "ChunkDamaged",
     "ChunkReceived",
@@ -68,6 +70,7 @@ __all__ = [
     "ChunkRetried",
     "ChunkSent",
     "Client",
+    "Commit",
     "Committing",
     "ConnectFailed",
     "ConnectionLost",

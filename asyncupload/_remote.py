@@ -21,6 +21,7 @@ from ._reply import Answer
 from ._secret import Secret
 from ._transport import Delivery, Transport
 from .errors import (
+    AlreadyExists,
     AsyncUploadError,
     ChunkDamaged,
     ChunkRefused,
@@ -217,6 +218,11 @@ class Remote:
         """Raises NotFound where there is no such folder."""
         await self._ask(_wire.folder_exists(self._key(), path))
 
+    async def create_folder(self, path: str) -> None:
+        """Make a folder, and those above it. One that is there already is as good."""
+        with suppress(AlreadyExists):
+            await self._ask(_wire.create_folder(self._key(), path))
+
     async def document_crc32(self, path: str) -> int | None:
         """Checksum of a document's latest version. Raises NotFound where there is none."""
         return await self._ask(_wire.document_exists(self._key(), path))
@@ -243,13 +249,13 @@ class Remote:
         """Give it back."""
         await self._ask(_wire.unlock(self._key(), path), seconds=self._brief)
 
-    async def create_handler(self) -> Handler:
-        """A new staging place for chunks of about ``wish`` bytes; the server decides.
+    async def create_handler(self, most: int = LARGEST_CHUNK) -> Handler:
+        """A new staging place for chunks of about ``wish`` bytes, or ``most``; the server decides.
 
         Raises:
             ForeignReply: The server granted more than the protocol allows, and than the memory formula has room for.
         """
-        grant = await self._ask(_wire.create_handler(self._key(), self.wish))
+        grant = await self._ask(_wire.create_handler(self._key(), min(self.wish, most)))
         if grant.chunk_size > LARGEST_CHUNK:
             raise ForeignReply(
                 f"CreateUploadHandler: chunks of {grant.chunk_size} bytes are more than the protocol's {LARGEST_CHUNK}",

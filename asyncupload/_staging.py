@@ -16,6 +16,7 @@ from ._checksum import Part
 from ._patience import Patience
 from ._pipeline import SealedChunk, sealed_chunks
 from ._remote import Handler
+from .checkpoints import Checkpoints
 from .errors import (
     AsyncUploadError,
     ChecksumMismatch,
@@ -26,7 +27,7 @@ from .errors import (
     SourceChanged,
 )
 from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
-from .settings import SMALLEST_CHUNK, Loss
+from .settings import LARGEST_CHUNK, SMALLEST_CHUNK, Loss
 from .sources import Content
 
 NOT_THAT_WAY = frozenset({400, 404, 405, 415})
@@ -136,10 +137,21 @@ class Staging:
         log: A logger bound to this upload.
         path: Where the document will be: for messages.
         rereadable: Whether the source could begin anew.
+        checkpoints: Told of handlers.
+        chunk_size: Bytes per chunk to ask for at most; None for the client's wish.
     """
 
     def __init__(
-        self, patience: Patience, threads: Threads, audience: Audience, log: Any, *, path: str, rereadable: bool
+        self,
+        patience: Patience,
+        threads: Threads,
+        audience: Audience,
+        log: Any,
+        *,
+        path: str,
+        rereadable: bool,
+        checkpoints: Checkpoints,
+        chunk_size: int | None = None,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
@@ -149,6 +161,8 @@ class Staging:
         self._log = log
         self.path = path
         self._rereadable = rereadable
+        self._checkpoints = checkpoints
+        self._chunk_size = chunk_size or LARGEST_CHUNK
         self.tally = Tally()
         """Of the last pass."""
         self.resent = 0
@@ -163,12 +177,13 @@ class Staging:
 
         async def create() -> None:
             nonlocal handler
-            handler = await self._remote.create_handler()
+            handler = await self._remote.create_handler(self._chunk_size)
 
         try:
             await self._patience.make(create)
             opened = cast(Handler, handler)
             self._log, self.last_handler = self._log.bind(handler=opened.id), opened.id
+            await self._checkpoints.staging(opened.id)
             self._log.debug("handler_opened", chunk_size=opened.chunk_size, size=size)
             self._audience.tell(
                 HandlerOpened(path=self.path, handler=opened.id, chunk_size=opened.chunk_size, size=size)

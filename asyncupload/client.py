@@ -21,12 +21,14 @@ from ._names import destination, folder
 from ._patience import Patience
 from ._place import IfExists, Turns
 from ._remote import Remote
+from ._resume import Resumption
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from ._upload import Task, Upload
 from ._verify import Verification
+from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import AsyncUploadError, UsageError
 from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties
@@ -140,6 +142,8 @@ class Client:
         if_exists: IfExists = "version",
         version_comment: str = "",
         properties: Properties = NONE_GIVEN,
+        chunk_size: int | None = None,
+        checkpoints: Checkpoints | None = None,
         on_event: Listener | None = None,
     ) -> Receipt:
         """Bring a source into the server: as a new document, or as a new version of one.
@@ -154,6 +158,8 @@ class Client:
             version_comment: Kept by the server with the version.
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
+            chunk_size: Bytes per chunk to ask for, if less than ``settings.chunk_size`` is wanted for this upload.
+            checkpoints: Awaited at the points from which another process could go on after this one.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Returns:
@@ -185,10 +191,54 @@ class Client:
             comment=version_comment,
             properties=properties,
             if_exists=if_exists,
+            chunk_size=chunk_size,
+            checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log)
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    async def resume_commit(
+        self, commit: Commit, *, properties: Properties = NONE_GIVEN, checkpoints: Checkpoints | None = None
+    ) -> Receipt | None:
+        """Find out what became of a request to store that another process wrote down as leaving, and died.
+
+        The document is looked for; if it is not there, and its bytes are, it is made.
+
+        Args:
+            commit: What was written down.
+            properties: Those of the upload.
+            checkpoints: Awaited before the request leaves again.
+
+        Returns:
+            None if nothing was stored and nothing will be: the file is to be sent again, from its beginning.
+
+        Raises:
+            OutcomeUnknown: Nobody can tell.
+
+        On cancellation nothing is deleted, and ``CancelledError`` goes on.
+        """
+        self._entered()
+        log = get_logger(destination=commit.path)
+        journey = Resumption(self._patience, log, commit, properties, checkpoints or NoCheckpoints())
+        async with self._turns.at(destination(commit.path)):
+            return await journey.run()
+
+    async def create_folder(self, path: str) -> None:
+        """Make a folder, and those above it but the library. One that is there already is a success too.
+
+        Raises:
+            NotFound: There is no such library.
+        """
+        self._entered()
+        target = folder(path)
+        await self._patience.persist(self._remote.log_in)
+        await self._patience.persist(lambda: self._remote.create_folder(target))
+
+    @property
+    def congestion(self) -> int:
+        """How many requests the server had no capacity for so far: refused for a while, or not answered in time."""
+        return self._patience.congestion
 
     async def upload_zip(
         self,

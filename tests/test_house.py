@@ -12,7 +12,7 @@ HOUSE = Path(asyncupload.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # words
-    ("errors", "events", "settings", "properties", "_checksum", "_secret", "_log", "_names"),
+    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names"),
     # leaves
     ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the server as an object
     ("_remote", "_patience"),
     # journeys
-    ("_place", "_settle", "_staging", "_passes", "_fetch", "_upload", "_archive", "_download", "_verify"),
+    ("_place", "_settle", "_staging", "_passes", "_fetch", "_upload", "_archive", "_download", "_verify", "_resume"),
     # the front door
     ("client",),
     ("__init__",),
