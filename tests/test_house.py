@@ -24,6 +24,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the front door
     ("client",),
     ("__init__",),
+    # many files
+    ("bulk",),
     # the street
     ("cli", "__main__"),
 )
@@ -43,7 +45,7 @@ WORDS: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "random": {"_retry"},
-    "sqlite3": set(),
+    "sqlite3": {"bulk"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
 
