@@ -22,7 +22,8 @@ class Claim(NamedTuple):
     """The right to work on a row, for as long as its lease is renewed and nobody else has claimed it."""
 
     row: Row
-    """As it is now, SENDING or COMMITTING, with what an earlier owner left behind: ``handler``, ``checked_out``, ``commit``."""
+    """As it is now, SENDING or COMMITTING. It says what an earlier owner left behind: ``handler``, ``checked_out``,
+    ``commit``."""
     owner: str
     fence: int
     found: State

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from asyncupload.errors import JournalError
-
 
 class State(StrEnum):
     """Where a row stands. A row that has not ended when a run stops is reported as cancelled, which is no state."""
@@ -43,7 +41,7 @@ LEASED = frozenset({State.SENDING, State.COMMITTING})
 MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.PLANNED: frozenset({State.SENDING, State.SKIPPED, State.FAILED}),
-        # Back to planned: given back. A lease that is over leaves the row where it is, and the next owner goes on from it.
+        # Back to planned: given back. A lease that is over leaves the row where it is, for its next owner to find.
         State.SENDING: frozenset({State.PLANNED, State.COMMITTING, State.UNCHANGED, State.SKIPPED, State.FAILED}),
         # Back to planned: the server was asked, and the document is not there.
         State.COMMITTING: frozenset({State.STORED, State.PLANNED, State.FAILED}),
@@ -57,16 +55,9 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
 """From each state, the states that a row may go to."""
 
 
-def require_move(number: int, here: State, there: State) -> None:
-    """Let row ``number`` go from ``here`` to ``there``.
-
-    Raises:
-        JournalError: MOVES does not have it.
-    """
-    if there not in MOVES[here]:
-        raise JournalError(
-            f"row {number} is {here} and cannot become {there}: a fault in the program, please report it"
-        )
+def origins(there: State) -> frozenset[State]:
+    """The states from which a row may go ``there``."""
+    return frozenset(here for here, allowed in MOVES.items() if there in allowed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
