@@ -1,7 +1,7 @@
 """How fast is the journal, and how much memory does it take? ``python benchmarks/journal.py [ROWS] [FOLDER]``
 
-It plans ROWS files (200,000 by default), reads them all, lets 50 tasks send 10,000 of them with nothing sent in between,
-and opens the file again, which is read whole then.
+It plans ROWS files (200,000 by default), reads them all, lets 50 tasks record the sending of 10,000 of them, and opens
+the file again, which is read whole then.
 """
 
 import asyncio
@@ -63,7 +63,6 @@ async def measure(path: Path, rows: int) -> None:
         with measured("counted", 1_000):
             for _ in range(1_000):
                 await journal.counts()
-    print(f"on disk: {path.stat().st_size / rows:.0f} bytes per row")
     with measured("opened and checked", rows):
         async with Journal.open(path):
             pass
@@ -72,7 +71,9 @@ async def measure(path: Path, rows: int) -> None:
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
-        asyncio.run(measure(Path(folder) / "journal.sqlite", rows))
+        path = Path(folder) / "journal.sqlite"
+        asyncio.run(measure(path, rows))
+        print(f"on disk: {path.stat().st_size / rows:.0f} bytes per row")
 
 
 if __name__ == "__main__":

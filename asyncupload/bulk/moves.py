@@ -32,29 +32,28 @@ def _add(db: sqlite3.Connection, item: Item, now: float) -> str:
         return "new"
     # The source is known, or its destination is taken, or both.
     problem = item.problem or _twin(db, item)
-    columns = f"id, state, due, {PLANNED_COLUMNS}"
-    known = db.execute(f"SELECT {columns} FROM rows WHERE source = ?", (item.source,)).fetchone()
+    query = f"SELECT id, state, due, {PLANNED_COLUMNS} FROM rows WHERE source = ?"
+    known = db.execute(query, (item.source,)).fetchone()
     if known is None:
         _insert(db, item, problem, now)
         return "new"
     number, state, due, *planned = known
-    plan = plan_of(item, problem, fatal=item.fatal)
-    if _said(tuple(planned)) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
+    plan = plan_of(item, problem)
+    if _said(planned) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
         return "known"
-    _plan_anew(db, number, State(state), birth_of(item, problem, fatal=item.fatal), plan, now)
+    _plan_anew(db, number, State(state), birth_of(item, problem), plan, now)
     return "changed"
 
 
-def _said(planned: tuple[Any, ...]) -> tuple[Any, ...]:
+def _said(planned: Sequence[Any]) -> tuple[Any, ...]:
     """What makes a plan another one: not its line in the manifest."""
     destination, _, size, mtime_ns, _, metadata, problem, fatal = planned
     return destination, size, mtime_ns, metadata, problem, bool(fatal)
 
 
 def _insert(db: sqlite3.Connection, item: Item, problem: str, now: float) -> bool:
-    birth = birth_of(item, problem, fatal=item.fatal)
-    plan = plan_of(item, problem, fatal=item.fatal)
-    done = db.execute(_INSERT, (item.source, birth, written(problem), now, *plan))
+    birth = birth_of(item, problem)
+    done = db.execute(_INSERT, (item.source, birth, written(problem), now, *plan_of(item, problem)))
     if done.rowcount and birth is not State.PLANNED:
         _note(db, int(done.lastrowid or 0), now, birth, problem)
     return done.rowcount == 1

@@ -83,7 +83,6 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     _require_ours(db, path)
     if (told := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise _Damaged(told)
-    db.execute("PRAGMA journal_mode=WAL")
     # FULL: what is recorded survives a power cut, too. A commit waits for the disk, and many share one.
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
@@ -94,6 +93,7 @@ def _is_new(db: sqlite3.Connection) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode=WAL")  # the file remembers it
     db.execute("BEGIN IMMEDIATE")
     if _is_new(db):  # else another process was faster
         for statement in _statements(TABLES):

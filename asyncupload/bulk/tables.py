@@ -67,6 +67,8 @@ END;
 """`place` is a digest of the folded destination: no two rows without a problem may have the same one. The tally is
 kept by triggers, because counting two million rows for every progress line would keep the writers waiting."""
 
+_NO_METADATA = Metadata()
+
 BEGINNING = [(state.value,) for state in State]
 """The states to be tallied from the start."""
 
@@ -85,22 +87,28 @@ def written(text: str) -> str:
 
 def place(destination: str) -> bytes:
     """The same 16 bytes for all destinations that are one on the server."""
-    return hashlib.blake2b(fold(written(destination)).encode(), digest_size=16).digest()
+    return hashlib.blake2b(fold(destination).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
-def plan_of(item: Item, problem: str, *, fatal: bool) -> tuple[Any, ...]:
+def plan_of(item: Item, problem: str) -> tuple[Any, ...]:
     """An item's PLANNED_COLUMNS, with the problem that it has here."""
-    given = {name: text for name, text in asdict(item.metadata).items() if text}
-    metadata = json.dumps(given) if given else ""
     target = written(item.destination)
-    return (target, place(target), item.size, item.mtime_ns, item.line, metadata, written(problem), fatal)
+    said = _metadata(item.metadata)
+    return (target, place(target), item.size, item.mtime_ns, item.line, said, written(problem), item.fatal)
 
 
-def birth_of(item: Item, problem: str, *, fatal: bool) -> State:
+def _metadata(metadata: Metadata) -> str:
+    # Most files have none, and there are millions of them.
+    if metadata == _NO_METADATA:
+        return ""
+    return json.dumps(asdict(metadata))
+
+
+def birth_of(item: Item, problem: str) -> State:
     """The state of a new row."""
     if not problem:
         return State.PLANNED
-    return State.FAILED if fatal or not item.problem else State.SKIPPED
+    return State.FAILED if item.fatal or not item.problem else State.SKIPPED
 
 
 def row_of(columns: tuple[Any, ...]) -> Row:
@@ -116,7 +124,7 @@ def row_of(columns: tuple[Any, ...]) -> Row:
             size=size,
             mtime_ns=mtime_ns,
             line=line,
-            metadata=Metadata(**json.loads(metadata)) if metadata else Metadata(),
+            metadata=Metadata(**json.loads(metadata)) if metadata else _NO_METADATA,
             problem=problem,
             fatal=bool(fatal),
         ),
