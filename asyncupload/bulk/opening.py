@@ -1,6 +1,7 @@
 """Opens the journal's file: makes a new one, refuses what is not for this version, moves a damaged one aside."""
 
 import sqlite3
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +94,7 @@ def _is_new(db: sqlite3.Connection) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode=WAL")  # the file remembers it
+    _use_a_log(db)
     db.execute("BEGIN IMMEDIATE")
     if _is_new(db):  # else another process was faster
         for statement in _statements(TABLES):
@@ -102,6 +103,24 @@ def _make(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA application_id={APPLICATION}")
         db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")
+
+
+def _use_a_log(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; the file remembers it.
+
+    SQLite does not wait by itself when somebody else is about to do the same, for fear that both wait for ever.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            db.execute("BEGIN EXCLUSIVE")  # this waits until the other one is done
+            db.execute("COMMIT")
+        else:
+            return
 
 
 def _statements(script: str) -> list[str]:

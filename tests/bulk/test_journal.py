@@ -480,6 +480,15 @@ async def test_closing_writes_what_waits_and_ends_the_thread(path: Path) -> None
 # --- the file
 
 
+async def test_many_may_begin_a_journal_at_once(path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        journals = await asyncio.gather(*(stack.enter_async_context(opened(path)) for _ in range(8)))
+        added = await asyncio.gather(*(journal.add([item("a")]) for journal in journals))
+
+        assert sum(one.new for one in added) == 1
+        assert {journal.notice for journal in journals} == {""}
+
+
 async def test_a_damaged_journal_is_moved_aside(path: Path) -> None:
     """Fault 94: a journal that is lost costs time, not documents."""
     async with opened(path) as journal:
