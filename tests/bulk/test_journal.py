@@ -134,6 +134,22 @@ async def test_a_document_in_doubt_is_asked_for_before_its_file_is_planned_anew(
     assert (await taken(journal)).found is State.COMMITTING
 
 
+async def test_what_was_asked_about_other_bytes_is_asked_no_more(journal: Journal) -> None:
+    claim = await brought_to(journal, "a", State.COMMITTING)
+    await journal.park(claim, "no answer")
+    await journal.add([item("a", size=11)])
+
+    assert (await row(journal, "a")).commit == ""
+
+
+async def test_a_batch_is_planned_whole_or_not_at_all(journal: Journal) -> None:
+    with pytest.raises(OverflowError):
+        await journal.add([item("a"), item("b", size=1 << 70)])
+
+    assert await journal.find(b"/srv/a") is None
+    assert (await journal.add([item("a")])).new == 1
+
+
 async def test_a_file_with_a_problem_is_never_sent(journal: Journal) -> None:
     await journal.add([item("a", problem="empty"), item("b", problem="no name\udcff", fatal=True)])
 
@@ -245,6 +261,17 @@ async def test_whoever_lost_a_row_is_told_so_at_every_deed(journal: Journal, clo
     assert await row(journal, "a") == replace(new.row, due=clock.now + 90)
 
 
+async def test_a_name_that_claims_again_is_another_claim(journal: Journal, clock: Clock) -> None:
+    """A process that was started again under its old name, and the old one that is still alive."""
+    old = await brought_to(journal, "a", State.SENDING)
+    clock.now += 61
+    new = await taken(journal, owner=old.owner)
+
+    with pytest.raises(LeaseLost):
+        await journal.committing(old, "{}", lease=60)
+    await journal.committing(new, "{}", lease=60)
+
+
 async def test_a_lease_that_is_over_is_no_loss_while_nobody_else_wants_the_row(journal: Journal, clock: Clock) -> None:
     claim = await brought_to(journal, "a", State.SENDING)
     clock.now += 1_000
@@ -260,6 +287,7 @@ async def test_a_row_let_go_is_found_as_it_was_at_once(journal: Journal) -> None
     await journal.let_go([claim])
 
     assert (await taken(journal, owner="bert")).found is State.COMMITTING
+    assert [deed.what for deed in await journal.life(claim.row.id)][-2:] == ["let go", "claimed"]
 
 
 @pytest.mark.parametrize("here", [State.SENDING, State.COMMITTING])
@@ -508,6 +536,21 @@ async def test_a_damaged_journal_is_moved_aside(path: Path) -> None:
     async with opened(path) as journal:
         assert journal.notice == ""
         assert (await journal.counts())[State.PLANNED].rows == 100
+
+
+async def test_the_log_beside_a_damaged_journal_goes_with_it(path: Path) -> None:
+    """It stays while another process has the file open; a new file must not be mixed up with it."""
+    async with opened(path) as journal:
+        await journal.add([item(str(number)) for number in range(100)])
+    async with opened(path) as other:
+        await other.add([item("a")])
+        log = path.with_name(path.name + "-wal").read_bytes()
+        with path.open("r+b") as file:
+            file.write(b"\xa5" * 4096)
+
+        async with opened(path) as journal:
+            assert log in {file.read_bytes() for file in path.parent.glob("*.corrupt-*-wal")}
+            assert await journal.find(b"/srv/a") is None
 
 
 async def test_a_newer_journal_is_left_alone(path: Path) -> None:
