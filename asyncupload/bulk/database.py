@@ -33,7 +33,7 @@ class _Job:
         self.do = do
         self.waiting = waiting
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def tell(self) -> None:
         """Wake who waits, if anybody still does. To be called in the event loop."""
@@ -53,7 +53,7 @@ class Database:
     Args:
         path: The file. It is made if it is missing.
         between_writes: Called in the thread after each transaction that wrote, with the names of what it wrote. For
-            tests, which end their process there.
+            tests, which end their process there; it must not raise.
     """
 
     notice: str = ""
@@ -178,7 +178,7 @@ def _do(db: sqlite3.Connection, job: _Job) -> None:
         job.result = job.do(db)
     except sqlite3.Error:
         raise
-    except Exception as error:  # noqa: BLE001  it is raised again where the job came from
+    except BaseException as error:  # noqa: BLE001  it is raised again where the job came from
         job.error = error
         db.execute("ROLLBACK TO job")
     db.execute("RELEASE job")

@@ -147,4 +147,6 @@ def fold(destination: str) -> str:
 
     Source: Unicode 15, D145 (canonical caseless match).
     """
+    if destination.isascii():  # most are, and there are millions of them
+        return destination.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", destination).casefold())

@@ -82,7 +82,7 @@ ROW_COLUMNS = (
 
 def written(text: str) -> str:
     """Text as the file can hold it: undecodable bytes of a file name, as Python has them, become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def place(destination: str) -> bytes:

@@ -440,6 +440,25 @@ async def test_writes_that_wait_share_a_transaction(path: Path, gate: Gate) -> N
         assert (await journal.counts())[State.PLANNED].rows == 51
 
 
+async def test_a_write_keeps_others_out_from_its_first_look_on(path: Path) -> None:
+    """Fault 96: what it has seen and what it changes are the same rows."""
+    told: list[str] = []
+
+    def clock() -> float:
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+            try:
+                other.execute("INSERT INTO run VALUES ('other', 'was here')")
+                told.append("let in")
+            except sqlite3.OperationalError as error:
+                told.append(str(error))
+        return 1_000.0
+
+    async with Journal.open(path, clock=clock) as journal:
+        await journal.claim("anna", 1, lease=60)
+
+    assert told == ["database is locked"]
+
+
 async def test_what_is_refused_takes_nothing_else_back(path: Path, gate: Gate) -> None:
     clock = Clock()
     async with opened(path, clock) as journal:
