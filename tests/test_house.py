@@ -24,6 +24,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the front door
     ("client",),
     ("__init__",),
+    # many files
+    ("bulk",),
     # the street
     ("cli", "__main__"),
 )
@@ -43,7 +45,7 @@ WORDS: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "random": {"_retry"},
-    "sqlite3": set(),
+    "sqlite3": {"bulk"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
 
@@ -121,6 +123,15 @@ def test_a_library_is_known_to_its_rooms_only(library: str) -> None:
         if _room(file) != "emulator" and any(name.split(".")[0] == library for name in _imports(file))
     }
     assert knowing == WORDS[library]
+
+
+def test_only_the_journals_rooms_know_its_database() -> None:
+    """The loader knows a queue: one in a shared database can stand there without a word of it changing."""
+    knowing = {file.stem for file in _files() if _room(file) == "bulk" and "sqlite3" in _imports(file)}
+    assert knowing == {"database", "journal", "moves", "opening"}
+    for word in ("rows", "queue"):
+        used = {name.split(".")[2] for name in _imports(HOUSE / "bulk" / f"{word}.py") if ".bulk." in name}
+        assert used <= {"rows"}
 
 
 @pytest.mark.parametrize("call", CALLS)
