@@ -1,0 +1,1 @@
+"""Many files: what to send, what became of each, and a report that adds up."""
