@@ -24,6 +24,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the front door
     ("client",),
     ("__init__",),
+    # many files
+    ("bulk",),
     # the street
     ("cli", "__main__"),
 )
@@ -43,6 +45,7 @@ WORDS: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "random": {"_retry"},
+    "pathspec": {"bulk"},
     "sqlite3": set(),
 }
 """Which rooms may import a library. The emulator has rules of its own."""

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from emulator.caller import Caller
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from asyncupload import UsageError
 from asyncupload._names import destination
 from asyncupload.bulk.destinations import clean_folder_name, fold, folder, from_text, from_tree
 from asyncupload.emulator import Emulator
-from emulator.caller import Caller
 
 TO = "/Finance/Reports"
 
