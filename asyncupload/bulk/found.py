@@ -43,8 +43,8 @@ def item(
     line: int = 0,
     metadata: Metadata = NO_METADATA,
 ) -> Item:
-    """The row of a file. A failure outweighs a reason to pass the file over."""
-    if destined.problem and not (problem and problem.fatal):
+    """The row of a file. A name that cannot go is a failure, unless the file would not be sent under any name."""
+    if destined.problem and not problem:
         problem = Problem(destined.problem, fatal=True)
     return Item(
         source=source,

@@ -106,7 +106,7 @@ BAD_CSV: list[tuple[bytes, int, str]] = [
     (HEADER + GOOD + b'"a,/F/a\n' + GOOD + GOOD, 3, "a quote opens on it that is not closed"),
     (HEADER + GOOD + b'"a,/F/a', 3, "it is not CSV: unexpected end of data"),
     (HEADER + GOOD + b"n" * (LONGEST_LINE + 1) + b"\n", 3, f"it is longer than {LONGEST_LINE} bytes"),
-    (HEADER + GOOD + b'"' + b'n\n,",,"' * 150_000, 3, "a quote opens on it that is not closed"),
+    (HEADER + GOOD + b'"' + b'n\n,",,"' * 150_000 + b'",x\n' + GOOD, 3, "a quote opens on it that is not closed"),
     (b" " * (LONGEST_LINE + 1), 1, f"it is longer than {LONGEST_LINE} bytes"),
     (b"source,destination,created\na,/F/a,31.01.2024\n", 2, "created is '31.01.2024', and not a date as 2024-01-31"),
     (b"source,destination,modified\na,/F/a,2024-02-30\n", 2, "modified is '2024-02-30'"),

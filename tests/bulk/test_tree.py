@@ -211,6 +211,18 @@ async def test_a_name_that_cannot_go_fails_alone(root: Path, threads: ThreadPool
     assert found[b"n" * 200].size == 1
 
 
+async def test_the_name_of_what_is_not_sent_anyway_does_not_matter(root: Path, threads: ThreadPoolExecutor) -> None:
+    (root / "a:b").symlink_to("nowhere")
+    (root / "c:d").touch()
+
+    found = await told(Tree(root, TO), threads)
+
+    assert found == {
+        "a:b": ("it is a symbolic link, and links are not followed", False),
+        "c:d": ("it is empty, and the protocol cannot carry an empty document", False),
+    }
+
+
 async def test_a_folder_that_cannot_be_read_fails_and_the_others_go_on(threads: ThreadPoolExecutor) -> None:
     """Fault 8. It would be silent loss: nobody knows what is in it."""
     with open_to_all() as root:
