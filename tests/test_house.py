@@ -45,6 +45,7 @@ WORDS: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "random": {"_retry"},
+    "pathspec": {"bulk"},
     "sqlite3": {"bulk"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
