@@ -235,11 +235,11 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
-        encoding = self._remote.encoding
+        encoding = self._remote.asker.encoding
 
         async def attempt() -> int | None:
             nonlocal encoding
-            encoding = self._remote.encoding
+            encoding = self._remote.asker.encoding
             try:
                 return await self._remote.send_chunk(handler, chunk)
             except AsyncUploadError as error:
@@ -269,7 +269,7 @@ class Staging:
                 return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
             raise
-        self._remote.encoding_works()
+        self._remote.asker.encoding_works()
         return answer
 
     async def _send_otherwise(
@@ -300,7 +300,7 @@ class Staging:
     def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""
         refused = isinstance(error, ForeignReply) and (error.status in {400, 415} or encoding is Encoding.SOAP)
-        return chunk.number == 1 and refused and self._remote.change_encoding(encoding)
+        return chunk.number == 1 and refused and self._remote.asker.change_encoding(encoding)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""

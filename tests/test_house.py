@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object
-    ("_remote", "_patience"),
+    ("_asker", "_remote", "_patience"),
     # journeys
     ("_place", "_settle", "_staging", "_passes", "_fetch", "_upload", "_archive", "_download", "_verify", "_resume"),
     # the front door
