@@ -1,7 +1,8 @@
 """Brings files into an infoRouter document server: in order, CRC-checked, in bounded memory, exactly once."""
 
+from ._check import ServerReport
 from .checkpoints import Checkpoints, Commit
-from .client import Client, ServerReport
+from .client import Client
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -48,6 +49,7 @@ from .events import (
     Receipt,
     Restarted,
     Stored,
+    Times,
     Unpacked,
     UnpackedItem,
     Verified,
@@ -114,6 +116,7 @@ __all__ = [
     "TicketRefused",
     "TimedOut",
     "Timeouts",
+    "Times",
     "TransportError",
     "Unpacked",
     "UnpackedItem",

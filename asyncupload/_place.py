@@ -57,13 +57,24 @@ class Keeper:
         self._log = log
         self._checkpoints = checkpoints
 
-    async def look(self, to: Destination, if_exists: IfExists) -> Place:
+    async def look(self, to: Destination, if_exists: IfExists, *, folder_exists: bool = False) -> Place:
         """Before the first byte: a finalize that is refused may cost the whole upload, since it consumes the handler.
 
         Raises:
             NotFound: There is no such folder.
             AlreadyExists: The document is there, and must not be.
         """
+        if not folder_exists:
+            await self._require_folder(to)
+        try:
+            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(to.path))
+        except NotFound:
+            return Place(to, exists=False, crc32=None)
+        if if_exists == "fail":
+            raise AlreadyExists(f"{to.path} exists already, and nothing was sent")
+        return Place(to, exists=True, crc32=crc32)
+
+    async def _require_folder(self, to: Destination) -> None:
         try:
             await self._patience.persist(lambda: self._remote.folder_exists(to.folder))
         except NotFound as error:
@@ -73,13 +84,6 @@ class Keeper:
                 code=error.code,
                 text=error.text,
             ) from error
-        try:
-            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(to.path))
-        except NotFound:
-            return Place(to, exists=False, crc32=None)
-        if if_exists == "fail":
-            raise AlreadyExists(f"{to.path} exists already, and nothing was sent")
-        return Place(to, exists=True, crc32=crc32)
 
     @asynccontextmanager
     async def hold(self, place: Place) -> AsyncIterator[None]:

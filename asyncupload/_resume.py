@@ -10,7 +10,7 @@ from ._place import Keeper, Place
 from ._remote import Handler
 from ._settle import find, settle
 from .checkpoints import Checkpoints, Commit
-from .errors import AsyncUploadError, Outcome
+from .errors import AsyncUploadError, Outcome, OutcomeUnknown
 from .events import Receipt
 from .properties import Properties
 
@@ -24,10 +24,18 @@ class Resumption:
         commit: What was written down before the request left.
         properties: What the document is stored with.
         checkpoints: Awaited before the request leaves again.
+        may_be_running: Whether the server may be at work on the request yet.
     """
 
     def __init__(
-        self, patience: Patience, log: Any, commit: Commit, properties: Properties, checkpoints: Checkpoints
+        self,
+        patience: Patience,
+        log: Any,
+        commit: Commit,
+        properties: Properties,
+        checkpoints: Checkpoints,
+        *,
+        may_be_running: bool,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
@@ -35,6 +43,7 @@ class Resumption:
         self._commit = commit
         self._properties = properties
         self._checkpoints = checkpoints
+        self._may_be_running = may_be_running
         self._keeper = Keeper(patience, log, checkpoints)
 
     async def run(self) -> Receipt | None:
@@ -90,6 +99,13 @@ class Resumption:
             if error.outcome is Outcome.UNKNOWN:
                 return await settle(self._patience, place, commit.crc32, commit.token, request, error)
             self._log.info("commit_refused", reason=str(error))
+        if found := await self._found(place):
+            return found
+        if self._may_be_running:
+            raise OutcomeUnknown(
+                f"{place.to.path}: the request to store it left a short time ago, and the document is not there; "
+                "look again when the server must have ended with it"
+            )
         # After this a request that was held up on its way can do nothing any more, so one more look is the last word.
         await self._patience.persist(lambda: self._remote.delete_handler(commit.handler))
         return await self._found(place)

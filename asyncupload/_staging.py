@@ -1,10 +1,11 @@
 """All of a file through one upload handler: chunk after chunk, until the server holds what was read, or the handler is
 gone."""
 
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from . import _checksum
 from ._body import Encoding
 from ._checksum import Part
 from ._patience import Patience
-from ._pipeline import SealedChunk, sealed_chunks
+from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._remote import Handler
 from .checkpoints import Checkpoints
 from .errors import (
@@ -26,7 +27,7 @@ from .errors import (
     Outcome,
     SourceChanged,
 )
-from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
+from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened, Times
 from .settings import LARGEST_CHUNK, SMALLEST_CHUNK, Loss
 from .sources import Content
 
@@ -167,6 +168,8 @@ class Staging:
         """Of the last pass."""
         self.resent = 0
         """How many times a chunk went again, in all passes."""
+        self.times = Times()
+        """In all passes."""
         self.last_handler = ""
         """The server's name of the handler of the last pass; empty before the first."""
 
@@ -207,10 +210,25 @@ class Staging:
         async with sealed_chunks(
             content.chunks(handler.chunk_size), depth=self.settings.depth, threads=self._threads.checksums
         ) as line:
-            async for chunk in line:
-                tally.add(chunk, await self._send(handler, chunk, content.size, tally))
-                self._audience.tell(ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size))
+            began = time.monotonic()
+            try:
+                async for chunk in line:
+                    tally.add(chunk, await self._send(handler, chunk, content.size, tally))
+                    self._audience.tell(
+                        ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size)
+                    )
+            finally:
+                self._keep_time(line, time.monotonic() - began)
         return tally
+
+    def _keep_time(self, line: Line, seconds: float) -> None:
+        before, waited = self.times, line.waited_for_bytes + line.waited_for_checksums
+        self.times = replace(
+            before,
+            reading=before.reading + line.waited_for_bytes,
+            checksums=before.checksums + line.waited_for_checksums,
+            network=before.network + seconds - waited,
+        )
 
     async def require_proof(self, handler: Handler, tally: Tally) -> None:
         """Compare what the server staged with what was read, and make sure that it stays so.

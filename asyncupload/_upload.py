@@ -3,7 +3,7 @@
 import secrets
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import _wire
@@ -33,6 +33,8 @@ class Task:
     properties: Properties = NONE_GIVEN
     if_exists: IfExists = "version"
     chunk_size: int | None = None
+    folder_exists: bool = False
+    """Whether that is known, and need not be asked."""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
 
@@ -106,7 +108,7 @@ class Upload:
         async with AsyncExitStack() as opened:
             content = await opened.enter_async_context(task.source.open(self._threads.reading))
             await self._patience.persist(self._remote.log_in)
-            place = await self._keeper.look(task.to, task.if_exists)
+            place = await self._keeper.look(task.to, task.if_exists, folder_exists=task.folder_exists)
             if task.if_exists == "skip" and place.exists and task.source.rereadable:
                 await opened.aclose()  # a file object cannot be read in two places
                 if same := await self._unchanged(place):
@@ -234,6 +236,7 @@ class Upload:
             restarted=self._passes.restarted,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
+            times=replace(self._staging.times, commit=self._passes.commit_seconds),
         )
 
 

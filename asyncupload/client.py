@@ -2,10 +2,8 @@
 
 import os
 import ssl
-import time
 import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +13,7 @@ import anyio.to_thread
 
 from ._archive import Archive, ArchiveTask
 from ._body import Encoding
+from ._check import Inspection, ServerReport
 from ._download import Download
 from ._log import get_logger
 from ._names import destination, folder
@@ -38,23 +37,6 @@ from .sources import Uploadable, as_source
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
 the application, and a stalled network drive must not use it up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerReport:
-    """What :meth:`Client.check` found out."""
-
-    url: str
-    version: str
-    user: str
-    chunk_size: int
-    """Bytes per chunk that the server grants for the wish in the settings."""
-    default_chunk_size: int | None
-    """Bytes; None where the server does not say."""
-    document_max_size: int | None
-    """Bytes; 0 for no limit, None where the server does not say."""
-    round_trip: float
-    """Seconds that a small request took."""
 
 
 class Client:
@@ -143,6 +125,7 @@ class Client:
         version_comment: str = "",
         properties: Properties = NONE_GIVEN,
         chunk_size: int | None = None,
+        folder_exists: bool = False,
         checkpoints: Checkpoints | None = None,
         on_event: Listener | None = None,
     ) -> Receipt:
@@ -159,6 +142,7 @@ class Client:
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
             chunk_size: Bytes per chunk to ask for, if less than ``settings.chunk_size`` is wanted for this upload.
+            folder_exists: Whether that is known of the folder, and need not be asked.
             checkpoints: Awaited at the points from which another process could go on after this one.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
@@ -192,6 +176,7 @@ class Client:
             properties=properties,
             if_exists=if_exists,
             chunk_size=chunk_size,
+            folder_exists=folder_exists,
             checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log)
@@ -199,7 +184,12 @@ class Client:
             return await Upload(self._patience, threads, audience, log, task).run()
 
     async def resume_commit(
-        self, commit: Commit, *, properties: Properties = NONE_GIVEN, checkpoints: Checkpoints | None = None
+        self,
+        commit: Commit,
+        *,
+        properties: Properties = NONE_GIVEN,
+        checkpoints: Checkpoints | None = None,
+        may_be_running: bool = True,
     ) -> Receipt | None:
         """Find out what became of a request to store that another process wrote down as leaving, and died.
 
@@ -209,6 +199,8 @@ class Client:
             commit: What was written down.
             properties: Those of the upload.
             checkpoints: Awaited before the request leaves again.
+            may_be_running: Whether the server may be at work on the request yet, as for some minutes after it left.
+                While it may, nothing is deleted, and a document that is not there is not known to stay so.
 
         Returns:
             None if nothing was stored and nothing will be: the file is to be sent again, from its beginning.
@@ -220,9 +212,26 @@ class Client:
         """
         self._entered()
         log = get_logger(destination=commit.path)
-        journey = Resumption(self._patience, log, commit, properties, checkpoints or NoCheckpoints())
+        journey = Resumption(
+            self._patience,
+            log,
+            commit,
+            properties,
+            checkpoints or NoCheckpoints(),
+            may_be_running=may_be_running,
+        )
         async with self._turns.at(destination(commit.path)):
             return await journey.run()
+
+    async def ping(self) -> None:
+        """Find out whether the server answers and the session is good, with two small requests at most, once.
+
+        Raises:
+            AsyncUploadError: It does not, or is not.
+        """
+        self._entered()
+        await self._remote.with_ticket(self._remote.log_in)
+        await self._remote.with_ticket(self._remote.whoami)
 
     async def create_folder(self, path: str) -> None:
         """Make a folder, and those above it but the library. One that is there already is a success too.
@@ -358,32 +367,7 @@ class Client:
             AsyncUploadError: They cannot, and this is why.
         """
         self._entered()
-        began = time.monotonic()
-        version = await self._patience.persist(self._remote.server_version)
-        round_trip = time.monotonic() - began
-        await self._patience.persist(self._remote.log_in)
-        user = await self._patience.persist(self._remote.whoami)
-        try:
-            limits = await self._patience.persist(self._remote.limits)
-        except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
-            limits = None
-        return ServerReport(
-            url=str(self._transport.url),
-            version=version,
-            user=user,
-            chunk_size=await self._patience.persist(self._granted),
-            default_chunk_size=limits.default_chunk_size if limits else None,
-            document_max_size=limits.document_max_size if limits else None,
-            round_trip=round_trip,
-        )
-
-    async def _granted(self) -> int:
-        async def probe() -> int:
-            handler = await self._remote.create_handler()
-            await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
-            return handler.chunk_size
-
-        return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)
+        return await Inspection(self._patience).run()
 
     def _entered(self) -> Threads:
         if self._threads is None:

@@ -20,7 +20,19 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the server as an object
     ("_asker", "_remote", "_patience"),
     # journeys
-    ("_place", "_settle", "_staging", "_passes", "_fetch", "_upload", "_archive", "_download", "_verify", "_resume"),
+    (
+        "_place",
+        "_settle",
+        "_staging",
+        "_passes",
+        "_fetch",
+        "_upload",
+        "_archive",
+        "_download",
+        "_verify",
+        "_resume",
+        "_check",
+    ),
     # the front door
     ("client",),
     ("__init__",),
