@@ -28,7 +28,7 @@ from ._transport import Session, Transport
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import AsyncUploadError, UsageError
+from .errors import AsyncUploadError, NotFound, UsageError
 from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties
 from .settings import Settings
@@ -232,6 +232,21 @@ class Client:
         self._entered()
         await self._remote.with_ticket(self._remote.log_in)
         await self._remote.with_ticket(self._remote.whoami)
+
+    async def folder_exists(self, path: str) -> bool:
+        """Whether there is such a folder, and the user may see it.
+
+        Raises:
+            UsageError: It cannot be a folder's path.
+        """
+        self._entered()
+        target = folder(path)
+        await self._patience.persist(self._remote.log_in)
+        try:
+            await self._patience.persist(lambda: self._remote.folder_exists(target))
+        except NotFound:
+            return False
+        return True
 
     async def create_folder(self, path: str) -> None:
         """Make a folder, and those above it but the library. One that is there already is a success too.

@@ -64,12 +64,12 @@ WORDS: dict[str, set[str]] = {
 
 CALLS: dict[str, set[str]] = {
     "print": set(),
-    "anyio.sleep": {"_retry"},
+    "anyio.sleep": {"_retry", "bulk"},
     "asyncio.sleep": set(),
     "time.sleep": set(),
     "asyncio.ensure_future": {"_shield"},
     "asyncio.create_task": set(),
-    "anyio.create_task_group": {"_pipeline"},
+    "anyio.create_task_group": {"_pipeline", "bulk"},
     "reveal": {"_body"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's and _shield's, secrets are _body's."""
