@@ -30,7 +30,7 @@ from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import AsyncUploadError, NotFound, UsageError
 from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
-from .properties import NONE_GIVEN, Properties
+from .properties import NONE_GIVEN, Properties, require_text
 from .settings import Settings
 from .sources import Uploadable, as_source
 
@@ -150,7 +150,7 @@ class Client:
             When the server has stored the document and its checksum was found equal to that of the bytes read.
 
         Raises:
-            UsageError: The destination or the source is not of a usable kind.
+            UsageError: The destination or the source is not of a usable kind, or the comment has control characters.
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
@@ -166,6 +166,7 @@ class Client:
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
         threads = self._entered()
+        require_text("version_comment", version_comment)
         where = destination(to)
         origin = as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
