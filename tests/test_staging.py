@@ -488,7 +488,8 @@ def _only(form: str, status: int) -> Callable[[str, bytes], tuple[int, bytes] | 
 
     def refuse(operation: str, body: bytes) -> tuple[int, bytes] | None:
         taken = {"multipart": _is_multipart(body), "form": not _is_multipart(body), "neither": False}[form]
-        return None if taken or not _is_chunk(operation) else (status, b"")
+        chunk = _is_chunk(operation) or b"<UploadFileChunk " in body
+        return None if taken or not chunk else (status, b"")
 
     return refuse
 
