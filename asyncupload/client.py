@@ -6,7 +6,7 @@ import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import anyio
 import anyio.to_thread
@@ -183,6 +183,25 @@ class Client:
         audience = Audience(on_event, log)
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    async def preview(
+        self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
+    ) -> Literal["new", "version", "unchanged"]:
+        """What :meth:`upload` would make of it, found out without sending anything. The folder may be missing yet.
+
+        Args:
+            source: As for :meth:`upload`; it must be one that can be read again.
+            to: Likewise.
+            if_exists: Likewise.
+
+        Raises:
+            AsyncUploadError: The upload would fail, and this is why.
+        """
+        threads = self._entered()
+        where, origin = destination(to), as_source(source)
+        log = get_logger(source=origin.name, destination=where.path)
+        task = Task(source=origin, to=where, if_exists=if_exists)
+        return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
 
     async def resume_commit(
         self,

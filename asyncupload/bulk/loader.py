@@ -21,7 +21,7 @@ from .options import LoadOptions
 from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
-from .rows import Item, State
+from .rows import Item, Row, State
 from .verdict import Verdict
 from .watched import Rate
 from .work import Bench, End, Work, settle_end
@@ -40,9 +40,18 @@ class Loader:
         client: The server's, entered.
         queue: What is to be sent.
         options: The user's.
+        on_end: Called with every row that this process has seen to an end, or given back after a failed attempt, and
+            how it stands now.
     """
 
-    def __init__(self, client: Client, queue: Queue, options: LoadOptions | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        queue: Queue,
+        options: LoadOptions | None = None,
+        *,
+        on_end: Callable[[Row, End], object] = lambda *_: None,
+    ) -> None:
         self._options = options or LoadOptions()
         self._client = client
         self._queue = queue
@@ -67,6 +76,7 @@ class Loader:
         self._workers = anyio.CancelScope()
         self._began = time.monotonic()
         self._failures = deque[Failure](maxlen=FAILURES_SHOWN)
+        self._on_end = on_end
         self._left_out: Callable[[], int] = lambda: 0
         self._log = get_logger(owner=self._owner)
         self.error: AsyncUploadError | None = None
@@ -234,6 +244,7 @@ class Loader:
             with scope:
                 end = await Work(self._bench, claim).run()
                 await self._judge(claim, end)
+                self._on_end(claim.row, end)
         except JournalError as error:
             self._end_early(error)
         finally:

@@ -7,7 +7,10 @@ from asyncupload.errors import UsageError
 from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK
 
 LARGE = 16 * MIB
-"""Bytes. From this size on a file goes in chunks of 4 MiB: fewer round trips, where four chunks in memory are few."""
+"""Bytes. From this size on a file goes in large chunks: fewer round trips."""
+
+LARGE_CHUNK = 4 * MIB
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +70,4 @@ class LoadOptions:
         """Bytes per chunk for a file of ``size`` bytes."""
         if self.chunk_size is not None:
             return self.chunk_size
-        return MIB if size is not None and size < LARGE else 4 * MIB
+        return MIB if size is not None and size < LARGE else LARGE_CHUNK

@@ -62,8 +62,10 @@ class Bench:
 class End:
     """How the work on a row ended."""
 
+    receipt: Receipt | None = None
+    """None: it is not stored, or the row is no longer ours."""
     verdict: Verdict | None = None
-    """None: it is stored, or equal to what stands there, or no longer ours."""
+    """None: nothing is wrong with it."""
     error: AsyncUploadError | None = None
 
 
@@ -159,7 +161,7 @@ class Work:
             receipt = await self._taken_up()
             if receipt is not None:
                 await self._finish(receipt, "")
-                return End()
+                return End(receipt=receipt)
             await self._queue.release(self._claim, reason="an earlier request to store it came to nothing")
             return End()
         await self._delete_left_handler()
@@ -171,7 +173,7 @@ class Work:
         )
         receipt = await self._sent_up(source)
         await self._finish(receipt, source.sha256)
-        return End()
+        return End(receipt=receipt)
 
     async def _taken_up(self) -> Receipt | None:
         """What became of a request to store that an earlier owner wrote down."""

@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from asyncupload.bulk.progress import Progress
+from asyncupload.bulk.rows import ENDED, State
 from asyncupload.errors import (
     AccessDenied,
     AsyncUploadError,
@@ -120,6 +123,63 @@ def interrupted(signal: Interrupted, message: str, path: str, voice: Voice) -> i
 def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> None:
     """A result of another kind."""
     _say(voice, facts, sentence)
+
+
+def loaded(last: Progress, error: AsyncUploadError | None, interrupted: int, journal: Path, voice: Voice) -> int:
+    """Say how a load of many files ended."""
+    counts = {str(state): last.counts[state].rows for state in ENDED} | {"cancelled": last.cancelled}
+    facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
+    facts |= {
+        "sent": last.sent,
+        "seconds": round(last.seconds, 3),
+        "bottleneck": last.waits.bottleneck,
+        "journal": str(journal),
+    }
+    if error is not None:
+        facts |= {"error": type(error).__name__, "message": str(error)}
+    rate = last.sent / max(last.seconds, 1e-6)
+    words = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    sentences = [
+        f"{last.rows:,} files: {words or 'nothing to do'}" + (f"; {last.left_out:,} left out" if last.left_out else ""),
+        f"{amount(last.sent)} in {last.seconds:.0f} s, {amount(rate)}/s"
+        + (f"; most of the time was spent waiting for: {last.waits.bottleneck}" if last.waits.bottleneck else ""),
+    ]
+    if last.counts[State.FAILED].rows:
+        sentences.append(
+            f"asyncupload explain {journal} PATH says why one failed; asyncupload retry {journal} plans them again"
+        )
+    if last.cancelled:
+        sentences.append("the same command goes on from here")
+    fact(voice, facts, "\n".join(sentences))
+    if error is not None:
+        click.echo(f"asyncupload: ended early: {error}", err=True)
+    return interrupted or _code_of(last, error)
+
+
+def _code_of(last: Progress, error: AsyncUploadError | None) -> int:
+    if error is not None:
+        return exit_code(error)
+    if last.counts[State.FAILED].rows or last.cancelled:
+        return 1
+    return 3 if last.counts[State.SKIPPED].rows else 0
+
+
+def foretold(counts: dict[str, int], left_out: int, voice: Voice) -> int:
+    """Say what a run would do."""
+    words = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+    facts = {"status": "summary", "rows": sum(counts.values()), **counts, "left_out": left_out}
+    fact(voice, facts, f"{sum(counts.values()):,} files: {words or 'nothing to do'}; nothing was sent")
+    return 1 if counts.get("failed") else 3 if counts.get("skipped") else 0
+
+
+def line(facts: dict[str, Any]) -> None:
+    """One JSON object on a line of its own."""
+    _print_json(facts)
+
+
+def shown(text: str) -> str:
+    """Text of the server's, or of a file's name, as far as it may go to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def amount(size: float) -> str:
