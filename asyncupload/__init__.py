@@ -1,6 +1,8 @@
 """Brings files into an infoRouter document server: in order, CRC-checked, in bounded memory, exactly once."""
 
-from .client import Client, ServerReport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -51,7 +53,10 @@ from .events import (
 )
 from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
-from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
+
+if TYPE_CHECKING:
+    from .client import Client, ServerReport
+    from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
 __version__ = "0.1.0"
 
@@ -115,3 +120,22 @@ __all__ = [
     "VersionNumber",
     "__version__",
 ]
+
+_ON_FIRST_USE = {
+    "Client": "client",
+    "ServerReport": "client",
+    "BytesSource": "sources",
+    "FileSource": "sources",
+    "IteratorSource": "sources",
+    "PathSource": "sources",
+    "Source": "sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what takes long (aiohttp) only for those who use it: ``asyncupload --help`` does not."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import structlog
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from asyncupload.cli import main
@@ -81,7 +82,8 @@ Here = Callable[..., Ended]
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Types a command within this process: for what ends while options are read, and would end alike in its own."""
+    """Types a command within this process, which is ten times faster than in one of its own. Not for what signals,
+    pipes and terminals do to it."""
 
     def typed(*words: object, env: Mapping[str, str] | None = None) -> Ended:
         with monkeypatch.context() as patch:
@@ -90,6 +92,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             code = main([str(word) for word in words])
+        structlog.reset_defaults()  # what -v has changed
         out, err = capsys.readouterr()
         return Ended(code, out, err)
 

@@ -6,8 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .commands import end, feed, run, start, terminal
-from .conftest import CHUNK, Server
+from .commands import end, feed, start, terminal
+from .conftest import CHUNK, Here, Server
 
 SMALL = ("--chunk-size", CHUNK)
 
@@ -79,23 +79,25 @@ def test_quiet_shows_no_bar(server: Server, file: Path) -> None:
         assert shell.text == ""
 
 
-def test_a_download_has_a_bar_too(server: Server, file: Path, tmp_path: Path) -> None:
-    assert run("upload", file, "/Library/a.bin", "-q", env=server.login).code == 0
+def test_a_download_has_a_bar_too(server: Server, file: Path, tmp_path: Path, here: Here) -> None:
+    assert here("upload", file, "/Library/a.bin", "-q", env=server.login).code == 0
     with terminal("download", "/Library/a.bin", tmp_path / "back", *SMALL, env=server.login) as shell:
         assert shell.end() == 0
         assert "772.6/772.6 KiB" in shell.text
 
 
-def test_where_there_is_no_terminal_a_line_tells_the_end_without_control_characters(server: Server, file: Path) -> None:
-    err = run("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
+def test_where_there_is_no_terminal_a_line_tells_the_end_without_control_characters(
+    server: Server, file: Path, here: Here
+) -> None:
+    err = here("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
     (line,) = err.splitlines()
     told = r"report\.bin: 100 % \(772\.6 KiB of 772\.6 KiB\) at [\d.]+ [KM]iB/s, 0:00:00 left; the server is storing it"
     assert re.fullmatch(told, line), line
 
 
-def test_a_retry_is_a_line_with_its_reason(server: Server, file: Path) -> None:
+def test_a_retry_is_a_line_with_its_reason(server: Server, file: Path, here: Here) -> None:
     server.faults["UploadFileChunk", 2] = "tryagain"
-    err = run("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
+    err = here("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
     first = err.splitlines()[0]
     assert re.match(r"report\.bin: chunk 2 goes again in \d+\.\d s: UploadFileChunk: .*checksum", first), err
 
