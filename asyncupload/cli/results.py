@@ -76,7 +76,6 @@ def stored(receipt: Receipt, voice: Voice) -> int:
 def unpacked(archive: Unpacked, voice: Voice) -> int:
     """Say what became of an archive's entries: a failure if one of them is no document now."""
     facts = {
-        "path": archive.folder,
         "size": archive.size,
         "crc32": f"{archive.crc32:08X}",
         "items": [{"name": item.name, "error": item.error} for item in archive.items],
@@ -85,7 +84,7 @@ def unpacked(archive: Unpacked, voice: Voice) -> int:
     if not archive.failed:
         return fact(
             voice,
-            {"status": "unpacked", **facts},
+            {"status": "unpacked", "path": archive.folder, **facts},
             f"unpacked into {archive.folder}: {amount(archive.size)} in {archive.seconds:.1f} s, "
             f"CRC-32 {archive.crc32:08X}",
         )

@@ -9,7 +9,7 @@ import structlog
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from asyncupload.cli import main
-from asyncupload.emulator import Call, Emulator
+from asyncupload.emulator import Call, Document, Emulator
 
 from .commands import Ended, environment, eventually
 
@@ -51,10 +51,10 @@ class Server:
         """A document's bytes."""
         return self._portal.call(self._emulator.content, path).read_bytes()
 
-    def comment(self, path: str) -> str:
-        """What its latest version is commented with."""
+    def document(self, path: str) -> Document:
+        """All that is known of it."""
         (found,) = (one for one in self._portal.call(self._emulator.documents) if one.path == path)
-        return found.latest.comment
+        return found
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,51 @@ def test_quiet_still_says_what_went_wrong(server: Server, tmp_path: Path, here: 
 
 def test_the_version_comment_is_kept(server: Server, file: Path, here: Here) -> None:
     assert here("upload", file, THERE, "--version-comment", "März & co", env=server.login).code == 0
-    assert server.comment(THERE) == "März & co"
+    assert server.document(THERE).latest.comment == "März & co"
+
+
+def test_what_is_said_of_a_document_is_kept_with_it(server: Server, file: Path, here: Here) -> None:
+    said = ("--description", "Umsätze", "--keywords", "a,b", "--created", "2024-02-29", "--modified", "2025-12-31")
+    more = ("--publish", "dont", "--no-notify", "--document-version", "2.0.1")
+    assert here("upload", file, THERE, *said, *more, "-q", env=server.login).code == 0
+    kept = server.document(THERE)
+    assert (kept.description, kept.keywords) == ("Umsätze", "a,b")
+    assert [time.gmtime(moment)[:3] for moment in (kept.created, kept.modified)] == [(2024, 2, 29), (2025, 12, 31)]
+    assert (kept.latest.published, kept.latest.notified, kept.latest.number) == (False, False, 2_000_001)
+
+
+def test_what_is_said_of_a_document_can_come_from_the_environment(server: Server, file: Path, here: Here) -> None:
+    more = {"DESCRIPTION": "from there", "PUBLISH": "publish", "NOTIFY": "0", "DOCUMENT_VERSION": "7"}
+    env = {**server.login, **{f"ASYNCUPLOAD_{name}": value for name, value in more.items()}}
+    assert here("upload", file, THERE, "-q", env=env).code == 0
+    kept = server.document(THERE)
+    assert (kept.description, kept.latest.publish_option) == ("from there", "Publish")
+    assert (kept.latest.notified, kept.latest.number) == (False, 7_000_000)
+
+
+def test_unless_it_is_said_subscribers_and_publishing_are_the_servers_business(
+    server: Server, file: Path, here: Here
+) -> None:
+    assert here("upload", file, THERE, "--description", "x", "-q", env=server.login).code == 0
+    latest = server.document(THERE).latest
+    assert (latest.publish_option, latest.notified) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--created", "31.3.2026"), "--created"),
+        (("--modified", "2026-02-30"), "--modified"),
+        (("--publish", "maybe"), "--publish"),
+        (("--document-version", "two"), "--document-version"),
+        (("--document-version", "2147.483.648"), "2147.483.647 is the last"),
+    ],
+)
+def test_what_no_document_can_have_is_usage(
+    server: Server, file: Path, here: Here, words: tuple[str, ...], told: str
+) -> None:
+    refused(here("upload", file, THERE, *words, env=server.login), 2, told)
+    assert server.calls("AuthenticateUser") == 0
 
 
 def test_chunk_size_decides_how_many_chunks_go(server: Server, file: Path, here: Here) -> None:
