@@ -52,7 +52,7 @@ package: $(READY) ## build the wheel and test it without the source
 	$(BIN)/python -m build --outdir dist .
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[dev]"
-	cp -r tests docs pyproject.toml README.md Makefile build/
+	cp -r tests docs pyproject.toml README.md CHANGELOG.md Makefile build/
 	cd build && venv/bin/python -m pytest --numprocesses 2 tests/cli tests/test_client.py tests/test_house.py tests/test_readme.py
 
 clean:           ## remove what the other targets made
