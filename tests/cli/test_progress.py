@@ -3,10 +3,10 @@
 import os
 import re
 import subprocess
-import time
+import sys
 from pathlib import Path
 
-from .commands import end, feed, start, terminal
+from .commands import PATIENCE, environment, terminal
 from .conftest import CHUNK, Here, Server
 
 SMALL = ("--chunk-size", CHUNK)
@@ -102,11 +102,20 @@ def test_a_retry_is_a_line_with_its_reason(server: Server, file: Path, here: Her
     assert re.match(r"report\.bin: chunk 2 goes again in \d+\.\d s: UploadFileChunk: .*checksum", first), err
 
 
+AT_ONCE = (
+    "import sys; from asyncupload.cli import main, progress; progress.LINE_EVERY = 0; sys.exit(main(sys.argv[1:]))"
+)
+"""The command, with no time between two lines: as a transfer is that takes much longer."""
+
+
 def test_a_slow_transfer_has_lines_in_between(server: Server) -> None:
-    process = start("upload", "-", "/Library/a.bin", *SMALL, env=server.login, stdin=subprocess.PIPE)
-    for pause in (5.2, 0.0):
-        feed(process, os.urandom(2 * CHUNK + 1))
-        time.sleep(pause)
-    between, *_, final = end(process).err.splitlines()
-    assert re.fullmatch(r"standard input: [\d.]+ (KiB|MiB) at [\d.]+ KiB/s", between)
+    typed = [sys.executable, "-c", AT_ONCE, "upload", "-", "/Library/a.bin", *map(str, SMALL)]
+    data = os.urandom(4 * CHUNK + 2)
+    done = subprocess.run(
+        typed, input=data, env=environment(**server.login), capture_output=True, timeout=PATIENCE, check=True
+    )
+    *between, final = done.stderr.decode().splitlines()
+    assert len(between) == 5
+    for number, line in enumerate(between[:3], 1):
+        assert re.fullmatch(rf"standard input: ({number * 256}\.0 KiB) at [\d.]+ [KM]iB/s", line)
     assert final.startswith("standard input: 100 % (1.0 MiB of 1.0 MiB)")
