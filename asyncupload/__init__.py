@@ -133,7 +133,10 @@ _ON_FIRST_USE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what takes long (aiohttp) only for those who use it: ``asyncupload --help`` does not."""
+    """Import what takes long (aiohttp) only for those who use it: ``asyncupload --help`` does not.
+
+    ``from asyncupload import Client`` imports it there and then, which is better done before the event loop runs.
+    """
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)

@@ -15,25 +15,33 @@ from .options import Command, option
 SMALLEST_PACKED = VersionNumber(1).packed
 
 
-def _version(_context: click.Context, _parameter: click.Parameter, value: str | None) -> VersionNumber | None:
-    """``2``, ``2.0`` or ``2.0.1``; and the packed number of a receipt, 2000001, which no major number can be."""
-    if value is None:
-        return None
-    parts = value.split(".")
+def version_number(text: str) -> VersionNumber:
+    """``2``, ``2.0`` or ``2.0.1``; and the packed number of a receipt, 2000001, which no major number can be.
+
+    Raises:
+        UsageError: It is none of these, or out of range.
+    """
+    parts = text.split(".")
     if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
-        raise click.BadParameter(f"{value!r} is not MAJOR[.MINOR[.REVISION]], as in 2.0.1")
+        raise UsageError(f"{text!r} is not MAJOR[.MINOR[.REVISION]], as in 2.0.1")
     numbers = tuple(map(int, parts))
-    version = VersionNumber(*(_unpacked(numbers[0]) if numbers[0] >= SMALLEST_PACKED else numbers))
-    try:
-        Properties(version=version)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from None
+    if len(numbers) == 1 and numbers[0] >= SMALLEST_PACKED:
+        numbers = _unpacked(numbers[0])
+    version = VersionNumber(*numbers)
+    Properties(version=version)  # knows the ranges
     return version
 
 
 def _unpacked(number: int) -> tuple[int, int, int]:
     major, rest = divmod(number, 1_000_000)
     return (major, *divmod(rest, 1_000))
+
+
+def _version(_context: click.Context, _parameter: click.Parameter, value: str | None) -> VersionNumber | None:
+    try:
+        return None if value is None else version_number(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def version_option(purpose: str) -> Callable[[Command], Command]:
