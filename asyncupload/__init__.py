@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .checkpoints import Checkpoints, Commit
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -16,6 +17,8 @@ from .errors import (
     EmptySource,
     ForeignReply,
     HandlerLost,
+    JournalError,
+    LeaseLost,
     LoginRefused,
     NotAFile,
     NotFound,
@@ -47,6 +50,7 @@ from .events import (
     Receipt,
     Restarted,
     Stored,
+    Times,
     Unpacked,
     UnpackedItem,
     Verified,
@@ -55,7 +59,8 @@ from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
 
 if TYPE_CHECKING:
-    from .client import Client, ServerReport
+    from ._check import ServerReport
+    from .client import Client
     from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
 __version__ = "0.1.0"
@@ -66,6 +71,7 @@ __all__ = [
     "AsyncUploadError",
     "BytesSource",
     "CheckedOut",
+    "Checkpoints",
     "ChecksumMismatch",
     "ChunkDamaged",
     "ChunkReceived",
@@ -73,6 +79,7 @@ __all__ = [
     "ChunkRetried",
     "ChunkSent",
     "Client",
+    "Commit",
     "Committing",
     "ConnectFailed",
     "ConnectionLost",
@@ -84,6 +91,8 @@ __all__ = [
     "HandlerLost",
     "HandlerOpened",
     "IteratorSource",
+    "JournalError",
+    "LeaseLost",
     "Listener",
     "LoginRefused",
     "Loss",
@@ -112,6 +121,7 @@ __all__ = [
     "TicketRefused",
     "TimedOut",
     "Timeouts",
+    "Times",
     "TransportError",
     "Unpacked",
     "UnpackedItem",
@@ -123,7 +133,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "Client": "client",
-    "ServerReport": "client",
+    "ServerReport": "_check",
     "BytesSource": "sources",
     "FileSource": "sources",
     "IteratorSource": "sources",

@@ -10,6 +10,7 @@ from ._passes import Passes
 from ._patience import Patience
 from ._remote import Handler
 from ._staging import Staging, Tally, Threads
+from .checkpoints import NoCheckpoints
 from .errors import AsyncUploadError, Outcome, OutcomeUnknown
 from .events import Audience, Unpacked, UnpackedItem
 from .sources import Source
@@ -33,7 +34,15 @@ class Archive:
         self._patience = patience
         self._threads = threads
         self._task = task
-        staging = Staging(patience, threads, audience, log, path=task.folder, rereadable=task.source.rereadable)
+        staging = Staging(
+            patience,
+            threads,
+            audience,
+            log,
+            path=task.folder,
+            rereadable=task.source.rereadable,
+            checkpoints=NoCheckpoints(),
+        )
         self._passes = Passes(staging, task.source, threads, audience, log)
 
     async def run(self) -> Unpacked:

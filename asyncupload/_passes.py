@@ -1,5 +1,6 @@
 """All of a file through one upload handler, and through another if that one cannot lead to a document any more."""
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -34,6 +35,8 @@ class Passes:
         self._audience = audience
         self._log = log
         self._reasons = Counter[Reason]()
+        self.commit_seconds = 0.0
+        """Spent in ``commit``, in all passes."""
 
     @property
     def restarted(self) -> int:
@@ -71,7 +74,11 @@ class Passes:
             # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
             await opened.aclose()
             self._audience.tell(Committing(path=self._staging.path, sent=tally.sent))
-            return tally, await commit(handler, tally)
+            began = time.monotonic()
+            try:
+                return tally, await commit(handler, tally)
+            finally:
+                self.commit_seconds += time.monotonic() - began
 
     def _count_restart(self, again: StartOver) -> None:
         """Let the upload begin anew, if it can and has not too often."""

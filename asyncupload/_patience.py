@@ -9,7 +9,7 @@ import anyio
 from ._remote import Remote
 from ._retry import UNTIL_TIME_IS_UP, Pause, persist
 from ._shield import undisturbed
-from .errors import AsyncUploadError
+from .errors import AsyncUploadError, ForeignReply, TimedOut
 from .settings import Settings
 
 T = TypeVar("T")
@@ -27,6 +27,9 @@ class Patience:
         self.remote = remote
         self.settings = settings
         self.pause = Pause()
+        self.congestion = 0
+        """How many requests so far the server had no capacity for: refused for a while (429, 503), or not answered in
+        time."""
 
     async def persist(
         self,
@@ -39,9 +42,14 @@ class Patience:
         Raises:
             AsyncUploadError: The last attempt's.
         """
-        return await persist(
-            lambda: self.remote.with_ticket(attempt), self.settings.retries, pause=self.pause, on_retry=on_retry
-        )
+        return await persist(lambda: self._counted(attempt), self.settings.retries, pause=self.pause, on_retry=on_retry)
+
+    async def _counted(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self.remote.with_ticket(attempt)
+        except (TimedOut, ForeignReply) as error:
+            self.congestion += isinstance(error, TimedOut) or error.status in {429, 503}
+            raise
 
     async def make(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """The same for a request that leaves something on the server, to be cleaned up later by what it notes down.

@@ -9,6 +9,7 @@ stops the rest.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
@@ -62,7 +63,7 @@ class _Pending:
         return SealedChunk(number, self.data, self._crc32, self.last)
 
 
-class _Line:
+class Line:
     """What runs between the source and the caller's loop.
 
     Besides the sender's, a buffer has one of ``depth + 1`` places: the one being read, the one held back, and
@@ -76,6 +77,10 @@ class _Line:
         self._reader: asyncio.Task[None] | None = None
         self._ended = anyio.Event()
         self._handed_out = 0
+        self.waited_for_bytes = 0.0
+        """Seconds that the caller's loop had nothing to do because nothing had been read."""
+        self.waited_for_checksums = 0.0
+        """Seconds that it had a chunk, but not its checksum."""
 
     async def read(
         self, chunks: AsyncGenerator[ChunkBuffer, None], workers: TaskGroup, threads: anyio.CapacityLimiter
@@ -115,13 +120,17 @@ class _Line:
             held.last = True
             await self._send.send(held)
 
-    def __aiter__(self) -> "_Line":
+    def __aiter__(self) -> "Line":
         return self
 
     async def __anext__(self) -> SealedChunk:
+        began = time.monotonic()
         pending = await self._next()
+        read = time.monotonic()
         self._handed_out += 1
         sealed = await pending.sealed(self._handed_out)
+        self.waited_for_bytes += read - began
+        self.waited_for_checksums += time.monotonic() - read
         self._places.release()
         return sealed
 
@@ -150,7 +159,7 @@ class _Line:
 @asynccontextmanager
 async def sealed_chunks(
     chunks: AsyncGenerator[ChunkBuffer, None], *, depth: int, threads: anyio.CapacityLimiter
-) -> AsyncIterator[AsyncIterator[SealedChunk]]:
+) -> AsyncIterator[Line]:
     """Sealed chunks in file order, to be pulled once.
 
     Args:
@@ -163,7 +172,7 @@ async def sealed_chunks(
     On cancellation, or when the loop is left early, the reader and the workers have ended before the context is left;
     a source that does not close within 10 s is cancelled for good.
     """
-    line = _Line(depth)
+    line = Line(depth)
     failure: BaseException | None = None
     async with anyio.create_task_group() as workers:
         workers.start_soon(line.read, chunks, workers, threads)

@@ -10,7 +10,9 @@ import anyio
 
 from ._names import Destination
 from ._patience import Patience
-from .errors import AlreadyExists, CheckedOut, NotFound, ServerError
+from ._shield import undisturbed
+from .checkpoints import Checkpoints
+from .errors import AlreadyExists, AsyncUploadError, CheckedOut, NotFound, ServerError
 
 IfExists = Literal["version", "fail", "skip"]
 
@@ -46,20 +48,33 @@ class Keeper:
     Args:
         patience: The client's.
         log: A logger bound to this upload.
+        checkpoints: Told of check-outs.
     """
 
-    def __init__(self, patience: Patience, log: Any) -> None:
+    def __init__(self, patience: Patience, log: Any, checkpoints: Checkpoints) -> None:
         self._remote = patience.remote
         self._patience = patience
         self._log = log
+        self._checkpoints = checkpoints
 
-    async def look(self, to: Destination, if_exists: IfExists) -> Place:
+    async def look(self, to: Destination, if_exists: IfExists, *, folder_exists: bool = False) -> Place:
         """Before the first byte: a finalize that is refused may cost the whole upload, since it consumes the handler.
 
         Raises:
             NotFound: There is no such folder.
             AlreadyExists: The document is there, and must not be.
         """
+        if not folder_exists:
+            await self._require_folder(to)
+        try:
+            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(to.path))
+        except NotFound:
+            return Place(to, exists=False, crc32=None)
+        if if_exists == "fail":
+            raise AlreadyExists(f"{to.path} exists already, and nothing was sent")
+        return Place(to, exists=True, crc32=crc32)
+
+    async def _require_folder(self, to: Destination) -> None:
         try:
             await self._patience.persist(lambda: self._remote.folder_exists(to.folder))
         except NotFound as error:
@@ -69,19 +84,13 @@ class Keeper:
                 code=error.code,
                 text=error.text,
             ) from error
-        try:
-            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(to.path))
-        except NotFound:
-            return Place(to, exists=False, crc32=None)
-        if if_exists == "fail":
-            raise AlreadyExists(f"{to.path} exists already, and nothing was sent")
-        return Place(to, exists=True, crc32=crc32)
 
     @asynccontextmanager
     async def hold(self, place: Place) -> AsyncIterator[None]:
         """Have the document checked out, so that nobody else adds a version meanwhile. There may be none yet.
 
-        A check-out that was ours before stays; one of our own making is given back on every way out.
+        A check-out that was ours before stays; one of our own making is given back on every way out, and so is one that
+        an earlier upload may have left.
 
         Raises:
             CheckedOut: Somebody else has it.
@@ -108,12 +117,23 @@ class Keeper:
                     ) from refusal
 
         try:
-            if place.exists and not await self._is_ours(path):
-                await self._patience.make(check_out)
+            if place.exists:
+                if await self._is_ours(path):
+                    ours = self._checkpoints.checked_out_before
+                else:
+                    await self._checkpoints.checking_out()
+                    await self._patience.make(check_out)
             yield
         finally:
             if ours:
                 await self._give_back(path)
+
+    @asynccontextmanager
+    async def take_over(self, place: Place) -> AsyncIterator[None]:
+        """Give back, on every way out but a cancellation, what an earlier upload may have left checked out."""
+        yield
+        if place.exists and self._checkpoints.checked_out_before:
+            await self._give_back(place.to.path)
 
     async def require_ours(self, path: str) -> None:
         """Make sure that the check-out was not taken away while bytes were sent.
@@ -153,3 +173,8 @@ class Keeper:
 
         if left := await self._patience.clean_up(unlock):
             self._log.warning("checkout_left", reason=left)
+            return
+        try:
+            await undisturbed(self._checkpoints.given_back(), grace=self._patience.settings.timeouts.cleanup)
+        except AsyncUploadError as error:  # the reason for coming here must go on
+            self._log.warning("not_written_down", reason=str(error))

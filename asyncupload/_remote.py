@@ -6,46 +6,38 @@ say.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
-from . import _call, _checksum, _reply, _wire
-from ._body import Body, Encoding, Names
+from . import _checksum, _wire
+from ._asker import Asker
+from ._body import Encoding
 from ._call import Call
 from ._names import Destination
-from ._outcome import outcome_of
 from ._pipeline import SealedChunk
-from ._reply import Answer
 from ._secret import Secret
 from ._transport import Delivery, Transport
 from .errors import (
+    AlreadyExists,
     AsyncUploadError,
     ChunkDamaged,
     ChunkRefused,
-    ConnectFailed,
     ForeignReply,
     HandlerLost,
     LoginRefused,
     Outcome,
-    ServerError,
     TicketRefused,
     UsageError,
 )
 from .properties import NONE_GIVEN, Properties
-from .settings import KIB, LARGEST_CHUNK, MIB, Timeouts
+from .settings import LARGEST_CHUNK, MIB, Timeouts
 
 T = TypeVar("T")
 
 REPLY_LIMIT = MIB
 """Bytes. The largest answer outside downloads is a list of versions."""
-
-DESCRIPTION_LIMIT = 16 * MIB
-"""Bytes. A real server's WSDL has some hundred operations."""
-
-INLINE = 64 * KIB
-"""Bytes. Larger answers are parsed in a thread, so as not to hold up the loop."""
 
 
 class Handler:
@@ -81,8 +73,7 @@ class Remote:
 
     Attributes:
         wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
-        encoding: How chunks travel, likewise.
-        may_change_encoding: Whether the other way is still to be tried.
+        asker: How requests travel.
     """
 
     def __init__(
@@ -98,7 +89,7 @@ class Remote:
     ) -> None:
         if ticket is None and (user is None or password is None):
             raise UsageError("give a user and a password, or the ticket of a session")
-        self._transport = transport
+        self.asker = Asker(transport, encoding, seconds=timeouts.reply)
         self._user = user
         self._password = password
         self._ticket = ticket
@@ -109,19 +100,12 @@ class Remote:
         self._login = anyio.Lock()
         self._refused: LoginRefused | None = None
         self._generation = 0
-        self._understood = False
         self._creates_only = True
-        self._describing = anyio.Lock()
-        self._names: Names | None = None
         self.name = ""
         self.wish = chunk_size
-        self.encoding = encoding or Encoding.MULTIPART
-        self.may_change_encoding = encoding is None
-        # Where SOAP was found by trying, other requests have been seen to work without it.
-        self._soap_only = encoding is Encoding.SOAP
 
     def __repr__(self) -> str:
-        return f"<Remote {self._transport.url} as {self._user or 'the owner of the ticket'}>"
+        return f"<Remote {self.asker.url} as {self._user or 'the owner of the ticket'}>"
 
     # ── sessions ──
 
@@ -217,6 +201,11 @@ class Remote:
         """Raises NotFound where there is no such folder."""
         await self._ask(_wire.folder_exists(self._key(), path))
 
+    async def create_folder(self, path: str) -> None:
+        """Make a folder, and those above it. One that is there already is as good."""
+        with suppress(AlreadyExists):
+            await self._ask(_wire.create_folder(self._key(), path))
+
     async def document_crc32(self, path: str) -> int | None:
         """Checksum of a document's latest version. Raises NotFound where there is none."""
         return await self._ask(_wire.document_exists(self._key(), path))
@@ -243,13 +232,13 @@ class Remote:
         """Give it back."""
         await self._ask(_wire.unlock(self._key(), path), seconds=self._brief)
 
-    async def create_handler(self) -> Handler:
-        """A new staging place for chunks of about ``wish`` bytes; the server decides.
+    async def create_handler(self, most: int = LARGEST_CHUNK) -> Handler:
+        """A new staging place for chunks of about ``wish`` bytes, or ``most``; the server decides.
 
         Raises:
             ForeignReply: The server granted more than the protocol allows, and than the memory formula has room for.
         """
-        grant = await self._ask(_wire.create_handler(self._key(), self.wish))
+        grant = await self._ask(_wire.create_handler(self._key(), min(self.wish, most)))
         if grant.chunk_size > LARGEST_CHUNK:
             raise ForeignReply(
                 f"CreateUploadHandler: chunks of {grant.chunk_size} bytes are more than the protocol's {LARGEST_CHUNK}",
@@ -324,25 +313,6 @@ class Remote:
         """Discard what is staged."""
         await self._ask(_wire.delete_handler(self._key(), handler), seconds=self._brief)
 
-    def change_encoding(self, refused: Encoding) -> bool:
-        """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.
-
-        Args:
-            refused: The way in which the refused chunk was written: somebody else may have changed over since.
-        """
-        if refused is not self.encoding:
-            return True
-        if not self.may_change_encoding:
-            return False
-        ways = list(Encoding)
-        place = (ways.index(refused) + 1) % len(ways)
-        self.encoding = ways[place]
-        return place > 0
-
-    def encoding_works(self) -> None:
-        """A chunk was acknowledged: the way it was written is the server's."""
-        self.may_change_encoding = False
-
     # ── fetching ──
 
     async def open_download(self, path: str, wish: int, version: int | None = None) -> _wire.Info:
@@ -373,47 +343,11 @@ class Remote:
         limit: int = REPLY_LIMIT,
         delivery: Delivery | None = None,
     ) -> T:
-        """One request. Where a repeat does no harm, an unknown outcome is as good as none: the errors then say so."""
-        delivery, generation = delivery or Delivery(), self._generation
+        generation = self._generation
         try:
-            answer = await self._transport.post(
-                call.operation,
-                await self._encoded(call),
-                seconds=seconds or self._timeouts.reply,
-                limit=limit,
-                delivery=delivery,
+            return await self.asker.ask(
+                call, seconds=seconds or self._timeouts.reply, limit=limit, delivery=delivery or Delivery()
             )
-            read = await self._read(call, answer)
-        except AsyncUploadError as error:
-            error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
-            if isinstance(error, TicketRefused):
-                error.generation = generation
-            # An address that never spoke the protocol is more likely mistyped than in trouble for a moment.
-            self._understood = self._understood or isinstance(error, ServerError)
-            if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
-                error.transient = False
+        except TicketRefused as error:
+            error.generation = generation
             raise
-        self._understood = True
-        return read
-
-    async def _encoded(self, call: Call[Any]) -> Body:
-        encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
-        names = await self._described() if encoding is Encoding.SOAP else None
-        if call.chunk is None or encoding is Encoding.MULTIPART:
-            return _call.encode(call, encoding, names)
-        return await anyio.to_thread.run_sync(_call.encode, call, encoding, names, limiter=self._transport.threads)
-
-    async def _described(self) -> Names:
-        """How the server spells SOAP's elements, asked once. A server that does not say gets them as documented."""
-        async with self._describing:
-            if self._names is None:
-                answer = await self._transport.describe(seconds=self._timeouts.reply, limit=DESCRIPTION_LIMIT)
-                self._names = await anyio.to_thread.run_sync(
-                    _reply.read_description, answer, limiter=self._transport.threads
-                )
-        return self._names
-
-    async def _read(self, call: Call[T], answer: Answer) -> T:
-        if len(answer.body) <= INLINE:
-            return _call.understand(call, answer)
-        return await anyio.to_thread.run_sync(_call.understand, call, answer)

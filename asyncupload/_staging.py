@@ -1,10 +1,11 @@
 """All of a file through one upload handler: chunk after chunk, until the server holds what was read, or the handler is
 gone."""
 
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ from . import _checksum
 from ._body import Encoding
 from ._checksum import Part
 from ._patience import Patience
-from ._pipeline import SealedChunk, sealed_chunks
+from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._remote import Handler
+from .checkpoints import Checkpoints
 from .errors import (
     AsyncUploadError,
     ChecksumMismatch,
@@ -25,8 +27,8 @@ from .errors import (
     Outcome,
     SourceChanged,
 )
-from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened
-from .settings import SMALLEST_CHUNK, Loss
+from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened, Times
+from .settings import LARGEST_CHUNK, SMALLEST_CHUNK, Loss
 from .sources import Content
 
 NOT_THAT_WAY = frozenset({400, 404, 405, 415})
@@ -136,10 +138,21 @@ class Staging:
         log: A logger bound to this upload.
         path: Where the document will be: for messages.
         rereadable: Whether the source could begin anew.
+        checkpoints: Told of handlers.
+        chunk_size: Bytes per chunk to ask for at most; None for the client's wish.
     """
 
     def __init__(
-        self, patience: Patience, threads: Threads, audience: Audience, log: Any, *, path: str, rereadable: bool
+        self,
+        patience: Patience,
+        threads: Threads,
+        audience: Audience,
+        log: Any,
+        *,
+        path: str,
+        rereadable: bool,
+        checkpoints: Checkpoints,
+        chunk_size: int | None = None,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
@@ -149,10 +162,14 @@ class Staging:
         self._log = log
         self.path = path
         self._rereadable = rereadable
+        self._checkpoints = checkpoints
+        self._chunk_size = chunk_size or LARGEST_CHUNK
         self.tally = Tally()
         """Of the last pass."""
         self.resent = 0
         """How many times a chunk went again, in all passes."""
+        self.times = Times()
+        """In all passes."""
         self.last_handler = ""
         """The server's name of the handler of the last pass; empty before the first."""
 
@@ -163,12 +180,13 @@ class Staging:
 
         async def create() -> None:
             nonlocal handler
-            handler = await self._remote.create_handler()
+            handler = await self._remote.create_handler(self._chunk_size)
 
         try:
             await self._patience.make(create)
             opened = cast(Handler, handler)
             self._log, self.last_handler = self._log.bind(handler=opened.id), opened.id
+            await self._checkpoints.staging(opened.id)
             self._log.debug("handler_opened", chunk_size=opened.chunk_size, size=size)
             self._audience.tell(
                 HandlerOpened(path=self.path, handler=opened.id, chunk_size=opened.chunk_size, size=size)
@@ -192,10 +210,25 @@ class Staging:
         async with sealed_chunks(
             content.chunks(handler.chunk_size), depth=self.settings.depth, threads=self._threads.checksums
         ) as line:
-            async for chunk in line:
-                tally.add(chunk, await self._send(handler, chunk, content.size, tally))
-                self._audience.tell(ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size))
+            began = time.monotonic()
+            try:
+                async for chunk in line:
+                    tally.add(chunk, await self._send(handler, chunk, content.size, tally))
+                    self._audience.tell(
+                        ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size)
+                    )
+            finally:
+                self._keep_time(line, time.monotonic() - began)
         return tally
+
+    def _keep_time(self, line: Line, seconds: float) -> None:
+        before, waited = self.times, line.waited_for_bytes + line.waited_for_checksums
+        self.times = replace(
+            before,
+            reading=before.reading + line.waited_for_bytes,
+            checksums=before.checksums + line.waited_for_checksums,
+            network=before.network + seconds - waited,
+        )
 
     async def require_proof(self, handler: Handler, tally: Tally) -> None:
         """Compare what the server staged with what was read, and make sure that it stays so.
@@ -220,11 +253,11 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
-        encoding = self._remote.encoding
+        encoding = self._remote.asker.encoding
 
         async def attempt() -> int | None:
             nonlocal encoding
-            encoding = self._remote.encoding
+            encoding = self._remote.asker.encoding
             try:
                 return await self._remote.send_chunk(handler, chunk)
             except AsyncUploadError as error:
@@ -254,7 +287,7 @@ class Staging:
                 return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
             raise
-        self._remote.encoding_works()
+        self._remote.asker.encoding_works()
         return answer
 
     async def _send_otherwise(
@@ -284,8 +317,9 @@ class Staging:
 
     def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""
-        refused = isinstance(error, ForeignReply) and (error.status in {400, 415} or encoding is Encoding.SOAP)
-        return chunk.number == 1 and refused and self._remote.change_encoding(encoding)
+        # The last way leads back to the first, whatever was wrong with it: a SOAP fault is no foreign reply.
+        refused = encoding is Encoding.SOAP or (isinstance(error, ForeignReply) and error.status in {400, 415})
+        return chunk.number == 1 and refused and self._remote.asker.change_encoding(encoding)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""

@@ -3,7 +3,7 @@
 import secrets
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import _wire
@@ -16,6 +16,7 @@ from ._place import IfExists, Keeper, Place
 from ._remote import Handler
 from ._settle import find, settle
 from ._staging import Reason, Staging, StartOver, Tally, Threads
+from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
 from .events import Audience, Receipt, Stored
 from .properties import NONE_GIVEN, Properties
@@ -31,6 +32,10 @@ class Task:
     comment: str = ""
     properties: Properties = NONE_GIVEN
     if_exists: IfExists = "version"
+    chunk_size: int | None = None
+    folder_exists: bool = False
+    """Whether that is known, and need not be asked."""
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
 
 class Upload:
@@ -52,8 +57,17 @@ class Upload:
         self._audience = audience
         self._log = log
         self._task = task
-        self._keeper = Keeper(patience, log)
-        self._staging = Staging(patience, threads, audience, log, path=task.to.path, rereadable=task.source.rereadable)
+        self._keeper = Keeper(patience, log, task.checkpoints)
+        self._staging = Staging(
+            patience,
+            threads,
+            audience,
+            log,
+            path=task.to.path,
+            rereadable=task.source.rereadable,
+            checkpoints=task.checkpoints,
+            chunk_size=task.chunk_size,
+        )
         self._passes = Passes(self._staging, task.source, threads, audience, log)
 
     async def run(self) -> Receipt:
@@ -94,7 +108,7 @@ class Upload:
         async with AsyncExitStack() as opened:
             content = await opened.enter_async_context(task.source.open(self._threads.reading))
             await self._patience.persist(self._remote.log_in)
-            place = await self._keeper.look(task.to, task.if_exists)
+            place = await self._keeper.look(task.to, task.if_exists, folder_exists=task.folder_exists)
             if task.if_exists == "skip" and place.exists and task.source.rereadable:
                 await opened.aclose()  # a file object cannot be read in two places
                 if same := await self._unchanged(place):
@@ -114,7 +128,18 @@ class Upload:
         token = f"[upload {secrets.token_hex(4)}]" if place.exists else ""
         comment = " ".join(filter(None, (self._task.comment, token)))
 
+        commit = Commit(
+            path=place.to.path,
+            handler=handler.id,
+            size=tally.sent,
+            crc32=tally.crc32,
+            existed=place.exists,
+            token=token,
+            comment=comment,
+        )
+
         async def request() -> _wire.Stored:
+            await self._task.checkpoints.committing(commit)
             return await self._remote.finalize(handler, place.to, comment, self._task.properties, new=not place.exists)
 
         try:
@@ -211,6 +236,7 @@ class Upload:
             restarted=self._passes.restarted,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
+            times=replace(self._staging.times, commit=self._passes.commit_seconds),
         )
 
 

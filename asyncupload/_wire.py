@@ -93,6 +93,11 @@ def folder_exists(ticket: Secret, path: str) -> Call[None]:
     return Call("FolderExists", (("authenticationTicket", ticket), ("Path", path)), _nothing)
 
 
+def create_folder(ticket: Secret, path: str) -> Call[None]:
+    """Makes every missing level but the library. Refused with AlreadyExists where the folder is there."""
+    return Call("CreateFolder", (("authenticationTicket", ticket), ("Path", path)), _nothing)
+
+
 def document_exists(ticket: Secret, path: str) -> Call[int | None]:
     """CRC-32 of the latest version; refused with NotFound where there is no document."""
     fields = (("authenticationTicket", ticket), ("Path", path))

@@ -2,10 +2,8 @@
 
 import os
 import ssl
-import time
 import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,44 +13,30 @@ import anyio.to_thread
 
 from ._archive import Archive, ArchiveTask
 from ._body import Encoding
+from ._check import Inspection, ServerReport
 from ._download import Download
 from ._log import get_logger
 from ._names import destination, folder
 from ._patience import Patience
 from ._place import IfExists, Turns
 from ._remote import Remote
+from ._resume import Resumption
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from ._upload import Task, Upload
 from ._verify import Verification
-from .errors import AsyncUploadError, UsageError
+from .checkpoints import Checkpoints, Commit, NoCheckpoints
+from .errors import AsyncUploadError, NotFound, UsageError
 from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
-from .properties import NONE_GIVEN, Properties
+from .properties import NONE_GIVEN, Properties, require_text
 from .settings import Settings
 from .sources import Uploadable, as_source
 
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
 the application, and a stalled network drive must not use it up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerReport:
-    """What :meth:`Client.check` found out."""
-
-    url: str
-    version: str
-    user: str
-    chunk_size: int
-    """Bytes per chunk that the server grants for the wish in the settings."""
-    default_chunk_size: int | None
-    """Bytes; None where the server does not say."""
-    document_max_size: int | None
-    """Bytes; 0 for no limit, None where the server does not say."""
-    round_trip: float
-    """Seconds that a small request took."""
 
 
 class Client:
@@ -140,6 +124,9 @@ class Client:
         if_exists: IfExists = "version",
         version_comment: str = "",
         properties: Properties = NONE_GIVEN,
+        chunk_size: int | None = None,
+        folder_exists: bool = False,
+        checkpoints: Checkpoints | None = None,
         on_event: Listener | None = None,
     ) -> Receipt:
         """Bring a source into the server: as a new document, or as a new version of one.
@@ -154,13 +141,16 @@ class Client:
             version_comment: Kept by the server with the version.
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
+            chunk_size: Bytes per chunk to ask for, if less than ``settings.chunk_size`` is wanted for this upload.
+            folder_exists: Whether that is known of the folder, and need not be asked.
+            checkpoints: Awaited at the points from which another process could go on after this one.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Returns:
             When the server has stored the document and its checksum was found equal to that of the bytes read.
 
         Raises:
-            UsageError: The destination or the source is not of a usable kind.
+            UsageError: The destination or the source is not of a usable kind, or the comment has control characters.
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
@@ -176,6 +166,7 @@ class Client:
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
         threads = self._entered()
+        require_text("version_comment", version_comment)
         where = destination(to)
         origin = as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
@@ -185,10 +176,94 @@ class Client:
             comment=version_comment,
             properties=properties,
             if_exists=if_exists,
+            chunk_size=chunk_size,
+            folder_exists=folder_exists,
+            checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log)
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    async def resume_commit(
+        self,
+        commit: Commit,
+        *,
+        properties: Properties = NONE_GIVEN,
+        checkpoints: Checkpoints | None = None,
+        may_be_running: bool = True,
+    ) -> Receipt | None:
+        """Find out what became of a request to store that another process wrote down as leaving, and died.
+
+        The document is looked for; if it is not there, and its bytes are, it is made.
+
+        Args:
+            commit: What was written down.
+            properties: Those of the upload.
+            checkpoints: Awaited before the request leaves again.
+            may_be_running: Whether the server may be at work on the request yet, as for some minutes after it left.
+                While it may, nothing is deleted, and a document that is not there is not known to stay so.
+
+        Returns:
+            None if nothing was stored and nothing will be: the file is to be sent again, from its beginning.
+
+        Raises:
+            OutcomeUnknown: Nobody can tell.
+
+        On cancellation nothing is deleted, and ``CancelledError`` goes on.
+        """
+        self._entered()
+        log = get_logger(destination=commit.path)
+        journey = Resumption(
+            self._patience,
+            log,
+            commit,
+            properties,
+            checkpoints or NoCheckpoints(),
+            may_be_running=may_be_running,
+        )
+        async with self._turns.at(destination(commit.path)):
+            return await journey.run()
+
+    async def ping(self) -> None:
+        """Find out whether the server answers and the session is good, with two small requests at most, once.
+
+        Raises:
+            AsyncUploadError: It does not, or is not.
+        """
+        self._entered()
+        await self._remote.with_ticket(self._remote.log_in)
+        await self._remote.with_ticket(self._remote.whoami)
+
+    async def folder_exists(self, path: str) -> bool:
+        """Whether there is such a folder, and the user may see it.
+
+        Raises:
+            UsageError: It cannot be a folder's path.
+        """
+        self._entered()
+        target = folder(path)
+        await self._patience.persist(self._remote.log_in)
+        try:
+            await self._patience.persist(lambda: self._remote.folder_exists(target))
+        except NotFound:
+            return False
+        return True
+
+    async def create_folder(self, path: str) -> None:
+        """Make a folder, and those above it but the library. One that is there already is a success too.
+
+        Raises:
+            NotFound: There is no such library.
+        """
+        self._entered()
+        target = folder(path)
+        await self._patience.persist(self._remote.log_in)
+        await self._patience.persist(lambda: self._remote.create_folder(target))
+
+    @property
+    def congestion(self) -> int:
+        """How many requests the server had no capacity for so far: refused for a while, or not answered in time."""
+        return self._patience.congestion
 
     async def upload_zip(
         self,
@@ -308,32 +383,7 @@ class Client:
             AsyncUploadError: They cannot, and this is why.
         """
         self._entered()
-        began = time.monotonic()
-        version = await self._patience.persist(self._remote.server_version)
-        round_trip = time.monotonic() - began
-        await self._patience.persist(self._remote.log_in)
-        user = await self._patience.persist(self._remote.whoami)
-        try:
-            limits = await self._patience.persist(self._remote.limits)
-        except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
-            limits = None
-        return ServerReport(
-            url=str(self._transport.url),
-            version=version,
-            user=user,
-            chunk_size=await self._patience.persist(self._granted),
-            default_chunk_size=limits.default_chunk_size if limits else None,
-            document_max_size=limits.document_max_size if limits else None,
-            round_trip=round_trip,
-        )
-
-    async def _granted(self) -> int:
-        async def probe() -> int:
-            handler = await self._remote.create_handler()
-            await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
-            return handler.chunk_size
-
-        return await undisturbed(probe(), grace=self.settings.timeouts.cleanup)
+        return await Inspection(self._patience).run()
 
     def _entered(self) -> Threads:
         if self._threads is None:

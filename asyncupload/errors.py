@@ -27,8 +27,10 @@
     │   ├── HandlerLost             the server no longer knows the upload handler
     │   └── ChunkRefused            the chunk arrived damaged, says the server
     ├── ChecksumMismatch            what the server holds is not what was sent
-    └── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
-        └── StoredDifferently       it was, and is not what was sent
+    ├── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
+    │   └── StoredDifferently       it was, and is not what was sent
+    ├── JournalError                the journal of a bulk load cannot be read or written: nothing more may be sent
+    └── LeaseLost                   somebody else has taken a file of a bulk load over
 
 Every error carries ``outcome`` (what became of the request that failed), ``transient`` (whether the same request may
 succeed when it is sent again) and ``retry_after`` (the server's own wish, in seconds).
@@ -278,3 +280,11 @@ class StoredDifferently(OutcomeUnknown):
         super().__init__(message)
         self.expected = expected
         self.found = found
+
+
+class JournalError(AsyncUploadError):
+    """The journal of a bulk load cannot be read or written. What cannot be recorded must not be sent."""
+
+
+class LeaseLost(AsyncUploadError):
+    """Somebody else has claimed the file since, or it has ended: stop working on it, and make no document."""

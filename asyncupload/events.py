@@ -91,6 +91,19 @@ Listener: TypeAlias = Callable[[Event], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """What the sender of one document waited for, in seconds, over all passes: what there is most of is in the way."""
+
+    reading: float = 0.0
+    """For bytes of the source."""
+    checksums: float = 0.0
+    network: float = 0.0
+    """For chunks to leave and be acknowledged: the line, and the server's appending."""
+    commit: float = 0.0
+    """For the server to make a document of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """Proof of one stored document."""
 
@@ -112,6 +125,7 @@ class Receipt:
     seconds: float
     verified_by: Literal["staged checksum", "stored checksum"]
     """Whether the server's checksum was compared before the document was made, or, by an older server, after."""
+    times: Times = Times()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

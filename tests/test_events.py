@@ -22,6 +22,7 @@ from asyncupload.events import (
     Receipt,
     Restarted,
     Stored,
+    Times,
     Unpacked,
     UnpackedItem,
     Verified,
@@ -53,6 +54,7 @@ FACTS: tuple[Any, ...] = (
     RECEIPT,
     Downloaded(path="/L/f", target="t", size=1, crc32=2, compared=True, resumed=0, seconds=0.1),
     Verified(path="/L/f", size=1, crc32=2, verified_by="bytes", seconds=0.1),
+    Times(),
     UnpackedItem(name="a.txt", error=""),
     Unpacked(folder="/L", size=1, crc32=2, items=(), seconds=0.1),
 )
@@ -77,7 +79,7 @@ def test_a_fact_does_not_change(fact: Any) -> None:
 def test_a_fact_is_equal_to_another_with_the_same_content(fact: Any) -> None:
     first = dataclasses.fields(fact)[0].name
     assert dataclasses.replace(fact) == fact
-    assert dataclasses.replace(fact, **{first: "/L/other"}) != fact
+    assert dataclasses.replace(fact, **{first: 7.0}) != fact
 
 
 def test_numbers_cannot_be_mixed_up_by_position() -> None:

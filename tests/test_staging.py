@@ -550,7 +550,7 @@ async def test_many_uploads_at_once_change_over_together(tmp_path: Path) -> None
 @pytest.mark.parametrize("status", [400, 415])
 async def test_a_server_that_takes_no_way_is_told_with_its_status(status: int, tmp_path: Path) -> None:
     async with (
-        Emulator(tmp_path / "server") as server,
+        Emulator(tmp_path / "server", variants=["no-soap"]) as server,
         between(server.url, instead=_only("neither", status)) as proxy,
         Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
     ):

@@ -129,6 +129,11 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         [("authenticationTicket", T), ("path", "/L/a.txt"), ("force", "false")],
         LostReply.REPEAT,
     ),
+    "CreateFolder": (
+        lambda: wire.create_folder(TICKET, "/L/New"),
+        [("authenticationTicket", T), ("Path", "/L/New")],
+        LostReply.REPEAT,
+    ),
     "UploadZipWithHandler": (
         lambda: wire.unpack(TICKET, "/L", GUID, changed_only=True, check_out=False, notify=False),
         [
@@ -533,6 +538,11 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         "GetDownloadHandler",
         f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
         wire.Info(7, 0xA3, GUID, 262144),
+    ),
+    "a folder that was made": (
+        "CreateFolder",
+        '<response success="true" FolderId="456" FolderName="New"/>',
+        None,
     ),
     "a download of a version": (
         "GetDownloadHandlerByVersion",

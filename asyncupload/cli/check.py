@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from asyncupload.client import ServerReport
+from asyncupload._check import ServerReport
 from asyncupload.errors import AsyncUploadError
 from asyncupload.settings import Settings
 

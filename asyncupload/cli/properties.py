@@ -79,15 +79,18 @@ def properties_options(command: Command) -> Command:
         document_version: VersionNumber | None,
         **rest: Any,
     ) -> Any:
-        properties = Properties(
-            description=description,
-            keywords=keywords,
-            created=created.date() if created else None,
-            modified=modified.date() if modified else None,
-            publish=publish,
-            notify=notify,
-            version=document_version,
-        )
+        try:
+            properties = Properties(
+                description=description,
+                keywords=keywords,
+                created=created.date() if created else None,
+                modified=modified.date() if modified else None,
+                publish=publish,
+                notify=notify,
+                version=document_version,
+            )
+        except UsageError as error:  # characters that cannot be sent
+            raise click.UsageError(str(error)) from None
         return command(properties=properties, **rest)
 
     return wrapped

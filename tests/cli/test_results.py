@@ -27,6 +27,8 @@ CODES = {
     "EmptySource": 1,
     "ForeignReply": 5,
     "HandlerLost": 1,
+    "JournalError": 2,
+    "LeaseLost": 1,
     "LoginRefused": 4,
     "NotAFile": 2,
     "NotFound": 1,

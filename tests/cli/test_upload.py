@@ -124,6 +124,7 @@ def test_unless_it_is_said_subscribers_and_publishing_are_the_servers_business(
         (("--created", "31.3.2026"), "--created"),
         (("--modified", "2026-02-30"), "--modified"),
         (("--publish", "maybe"), "--publish"),
+        (("--description", "a\x0bb"), "description has the character"),
         (("--document-version", "two"), "--document-version"),
         (("--document-version", "2147.483.648"), "2147.483.647 is the last"),
     ],

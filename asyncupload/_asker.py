@@ -1,0 +1,127 @@
+"""One request and its answer, in the server's words: how it is written, and what its failure means. No patience."""
+
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from yarl import URL
+
+from . import _call, _reply
+from ._body import Body, Encoding, Names
+from ._call import Call
+from ._outcome import outcome_of
+from ._reply import Answer
+from ._transport import Delivery, Transport
+from .errors import AsyncUploadError, ConnectFailed, ServerError
+from .settings import KIB, MIB
+
+T = TypeVar("T")
+
+DESCRIPTION_LIMIT = 16 * MIB
+"""Bytes. A real server's WSDL has some hundred operations."""
+
+INLINE = 64 * KIB
+"""Bytes. Larger answers are parsed in a thread, so as not to hold up the loop."""
+
+
+class Asker:
+    """Speaks with one server.
+
+    Args:
+        transport: How to reach it.
+        encoding: How chunks travel; None begins with multipart and may change.
+        seconds: For the server's description of itself.
+
+    Attributes:
+        encoding: How chunks travel: what was learned about this server, for all uploads of the client.
+        may_change_encoding: Whether another way is still to be tried.
+    """
+
+    def __init__(self, transport: Transport, encoding: Encoding | None, *, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._understood = False
+        self._describing = anyio.Lock()
+        self._names: Names | None = None
+        self.encoding = encoding or Encoding.MULTIPART
+        self.may_change_encoding = encoding is None
+        # Where SOAP was found by trying, other requests have been seen to work without it.
+        self._soap_only = encoding is Encoding.SOAP
+
+    @property
+    def url(self) -> URL:
+        """The service's address."""
+        return self._transport.url
+
+    async def ask(self, call: Call[T], *, seconds: float, limit: int, delivery: Delivery) -> T:
+        """One request. Where a repeat does no harm, an unknown outcome is as good as none: the errors then say so.
+
+        Args:
+            call: What is asked.
+            seconds: For all of it.
+            limit: Bytes of the answer that are read at most.
+            delivery: Told when the last byte is handed over.
+
+        Raises:
+            TransportError: No answer, or none in the protocol's words.
+            ServerError: The server refused.
+        """
+        try:
+            answer = await self._transport.post(
+                call.operation,
+                await self._encoded(call),
+                seconds=seconds,
+                limit=limit,
+                delivery=delivery,
+            )
+            read = await self._read(call, answer)
+        except AsyncUploadError as error:
+            error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
+            # An address that never spoke the protocol is more likely mistyped than in trouble for a moment.
+            self._understood = self._understood or isinstance(error, ServerError)
+            if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
+                error.transient = False
+            raise
+        self._understood = True
+        return read
+
+    async def _encoded(self, call: Call[Any]) -> Body:
+        encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
+        names = await self._described() if encoding is Encoding.SOAP else None
+        if call.chunk is None or encoding is Encoding.MULTIPART:
+            return _call.encode(call, encoding, names)
+        return await anyio.to_thread.run_sync(_call.encode, call, encoding, names, limiter=self._transport.threads)
+
+    async def _described(self) -> Names:
+        """How the server spells SOAP's elements, asked once. A server that does not say gets them as documented."""
+        async with self._describing:
+            if self._names is None:
+                answer = await self._transport.describe(seconds=self._seconds, limit=DESCRIPTION_LIMIT)
+                self._names = await anyio.to_thread.run_sync(
+                    _reply.read_description, answer, limiter=self._transport.threads
+                )
+        return self._names
+
+    async def _read(self, call: Call[T], answer: Answer) -> T:
+        if len(answer.body) <= INLINE:
+            return _call.understand(call, answer)
+        return await anyio.to_thread.run_sync(_call.understand, call, answer)
+
+    def change_encoding(self, refused: Encoding) -> bool:
+        """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.
+
+        Args:
+            refused: The way in which the refused chunk was written: somebody else may have changed over since.
+        """
+        if refused is not self.encoding:
+            return True
+        if not self.may_change_encoding:
+            return False
+        ways = list(Encoding)
+        place = (ways.index(refused) + 1) % len(ways)
+        self.encoding = ways[place]
+        return place > 0
+
+    def encoding_works(self) -> None:
+        """A chunk was acknowledged: the way it was written is the server's."""
+        self.may_change_encoding = False

@@ -1,0 +1,111 @@
+"""A request to store that another process was about to send, or sent: what became of it, and to its end."""
+
+import time
+from typing import Any
+
+from . import _wire
+from ._names import destination
+from ._patience import Patience
+from ._place import Keeper, Place
+from ._remote import Handler
+from ._settle import find, settle
+from .checkpoints import Checkpoints, Commit
+from .errors import AsyncUploadError, Outcome, OutcomeUnknown
+from .events import Receipt
+from .properties import Properties
+
+
+class Resumption:
+    """Takes up a commit.
+
+    Args:
+        patience: The client's.
+        log: A logger bound to this journey.
+        commit: What was written down before the request left.
+        properties: What the document is stored with.
+        checkpoints: Awaited before the request leaves again.
+        may_be_running: Whether the server may be at work on the request yet.
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        log: Any,
+        commit: Commit,
+        properties: Properties,
+        checkpoints: Checkpoints,
+        *,
+        may_be_running: bool,
+    ) -> None:
+        self._patience = patience
+        self._remote = patience.remote
+        self._log = log
+        self._commit = commit
+        self._properties = properties
+        self._checkpoints = checkpoints
+        self._may_be_running = may_be_running
+        self._keeper = Keeper(patience, log, checkpoints)
+
+    async def run(self) -> Receipt | None:
+        """Look for the document; if it is not there, send the request once more, and look again.
+
+        Returns:
+            None if the document is not there, and the handler is gone: the bytes must be sent again.
+
+        Raises:
+            OutcomeUnknown: Nobody can tell.
+
+        On cancellation nothing is deleted, and ``CancelledError`` goes on.
+        """
+        began, commit = time.monotonic(), self._commit
+        place = Place(destination(commit.path), commit.existed, None)
+        await self._patience.persist(self._remote.log_in)
+        async with self._keeper.take_over(place):
+            stored = await self._found(place) or await self._finish(place)
+        self._log.info("commit_resumed", found=stored is not None)
+        if stored is None:
+            return None
+        return Receipt(
+            status="stored",
+            path=commit.path,
+            document_id=stored.document_id,
+            version_id=stored.version_id,
+            size=commit.size,
+            crc32=commit.crc32,
+            chunks=0,
+            resent=0,
+            restarted=0,
+            verified_by="staged checksum",
+            seconds=time.monotonic() - began,
+        )
+
+    async def _found(self, place: Place) -> _wire.Stored | None:
+        commit = self._commit
+        return await self._patience.persist(lambda: find(self._remote, place, commit.crc32, commit.token))
+
+    async def _finish(self, place: Place) -> _wire.Stored | None:
+        """The bytes may lie in the handler yet. A consumed one can do nothing twice: it refuses."""
+        commit, handler = self._commit, Handler(_wire.Grant(self._commit.handler, 0))
+
+        async def request() -> _wire.Stored:
+            await self._checkpoints.committing(commit)
+            return await self._remote.finalize(
+                handler, place.to, commit.comment, self._properties, new=not commit.existed
+            )
+
+        try:
+            return await self._patience.persist(request)
+        except AsyncUploadError as error:
+            if error.outcome is Outcome.UNKNOWN:
+                return await settle(self._patience, place, commit.crc32, commit.token, request, error)
+            self._log.info("commit_refused", reason=str(error))
+        if found := await self._found(place):
+            return found
+        if self._may_be_running:
+            raise OutcomeUnknown(
+                f"{place.to.path}: the request to store it left a short time ago, and the document is not there; "
+                "look again when the server must have ended with it"
+            )
+        # After this a request that was held up on its way can do nothing any more, so one more look is the last word.
+        await self._patience.persist(lambda: self._remote.delete_handler(commit.handler))
+        return await self._found(place)

@@ -1,0 +1,1 @@
+"""Many files: a plan, a journal that survives everything, and the rows that it is made of."""

@@ -1,0 +1,210 @@
+"""A queue in one SQLite file: what is to be sent, what was, and what was under way when everything stopped."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from asyncupload._log import get_logger
+
+from . import moves
+from .database import Database
+from .queue import Added, Claim, Deed, Tally
+from .rows import ENDED, NO_FACTS, Facts, Item, Row, State
+from .tables import ROW_COLUMNS, place, row_of, written
+
+_BATCH = 500
+"""Rows that are read at once, and are in memory."""
+
+
+class Journal:
+    """A `Queue` that several processes of one machine may have open at once. To be had from `Journal.open`.
+
+    The file must be on a local disk: SQLite's write-ahead log does not work over a network file system. Every change is
+    on disk when its method returns, and survives a power cut; changes that wait for the disk at the same time share
+    one transaction.
+
+    On cancellation: a change that was asked for still happens, whole.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        between_writes: Callable[[str], None] | None = None,
+    ) -> AsyncIterator["Journal"]:
+        """Open the journal at ``path``, or make one. It is closed at the end of the block.
+
+        A damaged file is moved aside as ``<name>.corrupt-<time>`` and a new one begun; `notice` and a log line say so.
+
+        Args:
+            path: The file.
+            clock: Seconds since 1970, the same for all processes.
+            between_writes: For tests: called in the journal's thread after each transaction, with what it wrote.
+
+        Raises:
+            JournalError: The file is another program's, or a newer version's, or cannot be read or written.
+        """
+        database = Database(path, between_writes)
+        try:
+            await database.open()
+            if database.notice:
+                get_logger(journal=str(path)).warning("journal moved aside", notice=database.notice)
+            yield cls(database, clock)
+        finally:
+            await database.close()
+
+    @property
+    def notice(self) -> str:
+        """What a user should know since the file was opened, or ""."""
+        return self._database.notice
+
+    async def add(self, items: Sequence[Item]) -> Added:
+        """See `Queue.add`. A thousand items at a time are a good measure; others wait meanwhile."""
+        return await self._database.write("add", lambda db: moves.add(db, items, self._clock()))
+
+    async def claim(self, owner: str, count: int, *, lease: float) -> list[Claim]:
+        """See `Queue.claim`."""
+        taken: list[Claim] = []
+
+        def take(db: sqlite3.Connection) -> list[Claim]:
+            taken[:] = moves.claim(db, owner, count, lease=lease, now=self._clock())
+            return taken
+
+        try:
+            return await self._database.write("claim", take)
+        except asyncio.CancelledError:
+            # The claim may be under way; what it takes is known when this one's turn comes.
+            self._database.write_soon("let go", lambda db: moves.let_go(db, taken, self._clock()))
+            raise
+
+    async def due(self) -> float | None:
+        """See `Queue.due`."""
+        states = sorted(set(State) - ENDED)
+        parts = " UNION ALL ".join(["SELECT min(due) AS first FROM rows WHERE state = ?"] * len(states))
+        first: float | None = (await self._all(f"SELECT min(first) FROM ({parts})", *states))[0][0]
+        return first
+
+    async def renew(self, claims: Collection[Claim], *, lease: float) -> set[int]:
+        """See `Queue.renew`."""
+        return await self._database.write("renew", lambda db: moves.renew(db, claims, self._clock() + lease))
+
+    async def still_mine(self, claim: Claim) -> bool:
+        """See `Queue.still_mine`."""
+        return await self._database.read(lambda db: moves.still_mine(db, claim))
+
+    async def note_handler(self, claim: Claim, handler: str) -> None:
+        """See `Queue.note_handler`."""
+        await self._change(claim, ("handler", handler or "deleted"), handler=handler)
+
+    async def note_checkout(self, claim: Claim, *, held: bool) -> None:
+        """See `Queue.note_checkout`."""
+        await self._change(claim, ("checkout", "held" if held else "given back"), checked_out=held)
+
+    async def committing(self, claim: Claim, commit: str, *, lease: float) -> None:
+        """See `Queue.committing`."""
+
+        def begin(db: sqlite3.Connection) -> None:
+            now = self._clock()
+            moves.move(db, claim, State.COMMITTING, now, commit, question=commit, due=now + lease)
+
+        await self._database.write("committing", begin)
+
+    async def finish(self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS) -> None:
+        """See `Queue.finish`. A finalize has consumed the handler, and an equal document needed none."""
+        if state not in ENDED:
+            raise ValueError(f"{state} is no end")
+        settled: dict[str, object] = {"question": "", "handler": ""} if state in {State.STORED, State.UNCHANGED} else {}
+        known = moves.facts_of(facts)
+        await self._move(claim, state, reason, reason=reason, due=0.0, **settled, **known)
+
+    async def release(self, claim: Claim, *, reason: str, not_before: float = 0.0, counted: bool = False) -> None:
+        """See `Queue.release`."""
+        attempts = claim.row.attempts + counted
+        columns = {"reason": reason, "due": not_before, "attempts": attempts, "question": ""}
+        await self._move(claim, State.PLANNED, reason, **columns)
+
+    async def park(self, claim: Claim, reason: str) -> None:
+        """See `Queue.park`."""
+        await self.finish(claim, State.FAILED, reason=reason)
+
+    async def let_go(self, claims: Collection[Claim]) -> None:
+        """See `Queue.let_go`."""
+        await self._database.write("let go", lambda db: moves.let_go(db, claims, self._clock()))
+
+    async def retry(self, states: Collection[State] = (State.FAILED,)) -> int:
+        """See `Queue.retry`."""
+        return await self._database.write("retry", lambda db: moves.retry(db, states, self._clock()))
+
+    async def counts(self) -> Mapping[State, Tally]:
+        """See `Queue.counts`."""
+        found = await self._all("SELECT state, rows, size FROM tally")
+        return MappingProxyType({State(state): Tally(rows, size) for state, rows, size in found})
+
+    async def rows(self, states: Collection[State] | None = None) -> AsyncIterator[Row]:
+        """See `Queue.rows`. Not more than 500 rows are in memory."""
+        if states is None:
+            async for row in self._pages("id > ? ORDER BY id", lambda row: (row.id,), 0):
+                yield row
+            return
+        for state in states:
+            which = f"state = '{State(state)}' AND (due, id) > (?, ?) ORDER BY due, id"
+            async for row in self._pages(which, lambda row: (row.due, row.id), -1.0, 0):
+                yield row
+
+    async def find(self, path: bytes | str) -> Row | None:
+        """See `Queue.find`."""
+        which, key = ("source = ?", path) if isinstance(path, bytes) else ("place = ? AND problem = ''", place(path))
+        found = await self._all(f"SELECT {ROW_COLUMNS} FROM rows WHERE {which}", key)
+        return row_of(found[0]) if found else None
+
+    async def life(self, number: int) -> list[Deed]:
+        """See `Queue.life`."""
+        born = "SELECT planned, 'planned', CASE line WHEN 0 THEN '' ELSE 'line ' || line END, 0 AS number FROM rows"
+        deeds = "SELECT at, what, detail, number FROM life"
+        query = f"{born} WHERE id = ? UNION ALL {deeds} WHERE row = ? ORDER BY number"
+        return [Deed(*deed[:3]) for deed in await self._all(query, number, number)]
+
+    async def run(self) -> Mapping[str, str]:
+        """See `Queue.run`."""
+        return MappingProxyType(dict(await self._all("SELECT fact, value FROM run")))
+
+    async def note_run(self, **facts: str) -> None:
+        """See `Queue.note_run`."""
+        values = [(fact, written(value)) for fact, value in facts.items()]
+        await self._database.write("run", lambda db: db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", values))
+
+    async def _change(self, claim: Claim, deed: tuple[str, str], **columns: object) -> None:
+        def change(db: sqlite3.Connection) -> None:
+            moves.change(db, claim, self._clock(), deed, **columns)
+
+        await self._database.write(deed[0], change)
+
+    async def _move(self, claim: Claim, there: State, detail: str, **columns: object) -> None:
+        def move(db: sqlite3.Connection) -> None:
+            moves.move(db, claim, there, self._clock(), detail, **columns)
+
+        await self._database.write(there, move)
+
+    async def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda db: db.execute(query, values).fetchall())
+
+    async def _pages(self, which: str, after: Callable[[Row], tuple[float, ...]], *start: float) -> AsyncIterator[Row]:
+        """Rows in an order, page by page, each beginning after the last row of the one before."""
+        last: tuple[float, ...] = start
+        while found := await self._all(f"SELECT {ROW_COLUMNS} FROM rows WHERE {which} LIMIT {_BATCH}", *last):
+            page = [row_of(columns) for columns in found]
+            for row in page:
+                yield row
+            last = after(page[-1])

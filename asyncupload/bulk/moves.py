@@ -1,0 +1,200 @@
+"""What is done to the journal's rows, one function for each deed, each within somebody else's transaction. SQL only."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from asyncupload.errors import JournalError, LeaseLost
+
+from .queue import Added, Claim
+from .rows import ENDED, LEASED, Facts, Item, State, origins
+from .tables import PLANNED_COLUMNS, ROW_COLUMNS, birth_of, place, plan_of, row_of, written
+
+_LEASED = ", ".join(f"'{state}'" for state in sorted(LEASED))
+
+_MINE = f"id = ? AND fence = ? AND owner = ? AND state IN ({_LEASED})"
+"""The fence. Whether the lease is over does not matter, as long as nobody else has claimed the row."""
+
+_INSERT = (
+    f"INSERT INTO rows (source, state, reason, planned, {PLANNED_COLUMNS})"
+    f" VALUES ({', '.join('?' * 12)}) ON CONFLICT DO NOTHING"
+)
+
+
+def add(db: sqlite3.Connection, items: Sequence[Item], now: float) -> Added:
+    """Plan each item, or see that it is planned already."""
+    told = [_add(db, item, now) for item in items]
+    return Added(told.count("new"), told.count("changed"), told.count("known"))
+
+
+def _add(db: sqlite3.Connection, item: Item, now: float) -> str:
+    if _insert(db, item, item.problem, now):
+        return "new"
+    # The source is known, or its destination is taken, or both.
+    problem = item.problem or _twin(db, item)
+    query = f"SELECT id, state, due, {PLANNED_COLUMNS} FROM rows WHERE source = ?"
+    known = db.execute(query, (item.source,)).fetchone()
+    if known is None:
+        _insert(db, item, problem, now)
+        return "new"
+    number, state, due, *planned = known
+    plan = plan_of(item, problem)
+    if _said(planned) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
+        return "known"
+    _plan_anew(db, number, State(state), birth_of(item, problem), plan, now)
+    return "changed"
+
+
+def _said(planned: Sequence[Any]) -> tuple[Any, ...]:
+    """What makes a plan another one: not its line in the manifest."""
+    destination, _, size, mtime_ns, _, metadata, problem, fatal = planned
+    return destination, size, mtime_ns, metadata, problem, bool(fatal)
+
+
+def _insert(db: sqlite3.Connection, item: Item, problem: str, now: float) -> bool:
+    birth = birth_of(item, problem)
+    done = db.execute(_INSERT, (item.source, birth, written(problem), now, *plan_of(item, problem)))
+    if done.rowcount and birth is not State.PLANNED:
+        _note(db, int(done.lastrowid or 0), now, birth, problem)
+    return done.rowcount == 1
+
+
+def _twin(db: sqlite3.Connection, item: Item) -> str:
+    """Why an item cannot have its destination, or ""."""
+    query = "SELECT source, destination FROM rows WHERE place = ? AND problem = '' AND source <> ?"
+    found = db.execute(query, (place(item.destination), item.source)).fetchone()
+    if found is None:
+        return ""
+    other, destination = found
+    return f"{other.decode('utf-8', 'backslashreplace')!r} is to be sent to the same place, {destination}"
+
+
+def _plan_anew(
+    db: sqlite3.Connection, number: int, here: State, birth: State, plan: tuple[Any, ...], now: float
+) -> None:
+    if here is not State.PLANNED:
+        _require(here in origins(State.PLANNED), number, here, State.PLANNED)
+    # What was asked about the last finalize was about other bytes. A handler that stands is still to be deleted.
+    db.execute(
+        f"UPDATE rows SET ({PLANNED_COLUMNS}) = ({', '.join('?' * 8)}), state = ?, reason = ?, attempts = 0, due = 0,"
+        " question = '', document_id = NULL, version_id = NULL, crc32 = NULL, sha256 = '', sent = 0, seconds = 0"
+        " WHERE id = ?",
+        (*plan, birth, plan[6], number),
+    )
+    _note(db, number, now, State.PLANNED, "it is another file now, or is to go elsewhere")
+    if birth is not State.PLANNED:
+        _require(State.PLANNED in origins(birth), number, State.PLANNED, birth)
+        _note(db, number, now, birth, plan[6])
+
+
+def claim(db: sqlite3.Connection, owner: str, count: int, *, lease: float, now: float) -> list[Claim]:
+    """Take rows whose time has come, those left behind first."""
+    taken: list[Claim] = []
+    for found in (State.COMMITTING, State.SENDING, State.PLANNED):
+        query = f"SELECT {ROW_COLUMNS} FROM rows WHERE state = ? AND due <= ? ORDER BY due, id LIMIT ?"
+        for columns in db.execute(query, (found, now, count - len(taken))).fetchall():
+            taken.append(_take(db, columns[0], found, owner, now + lease))
+            _note(db, columns[0], now, "claimed", f"by {owner}, claim {taken[-1].fence}, found {found}")
+    return taken
+
+
+def _take(db: sqlite3.Connection, number: int, found: State, owner: str, until: float) -> Claim:
+    state = State.COMMITTING if found is State.COMMITTING else State.SENDING
+    _require(state is found or found in origins(state), number, found, state)
+    db.execute(
+        "UPDATE rows SET state = ?, owner = ?, fence = fence + 1, due = ? WHERE id = ?",
+        (state, written(owner), until, number),
+    )
+    row = row_of(db.execute(f"SELECT {ROW_COLUMNS} FROM rows WHERE id = ?", (number,)).fetchone())
+    return Claim(row, row.owner, row.fence, found)
+
+
+def change(db: sqlite3.Connection, mine: Claim, now: float, deed: tuple[str, str], **columns: object) -> None:
+    """Set columns of a row that is still ours, and say so in its life. Raises LeaseLost."""
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    values = [written(value) if isinstance(value, str) else value for value in columns.values()]
+    if not db.execute(f"UPDATE rows SET {assignments} WHERE {_MINE}", (*values, *_key(mine))).rowcount:
+        raise _lost(db, mine)
+    _note(db, mine.row.id, now, *deed)
+
+
+def move(db: sqlite3.Connection, mine: Claim, there: State, now: float, detail: str, **columns: object) -> None:
+    """Let a row that is still ours go on to another state, in one conditional update. Raises LeaseLost."""
+    allowed = ", ".join(f"'{state}'" for state in sorted(origins(there) & LEASED))
+    assignments = "".join(f", {name} = ?" for name in columns)
+    values = [written(value) if isinstance(value, str) else value for value in columns.values()]
+    sql = f"UPDATE rows SET state = ?{assignments} WHERE {_MINE} AND state IN ({allowed})"
+    if not db.execute(sql, (there, *values, *_key(mine))).rowcount:
+        if (here := _state_if_mine(db, mine)) is not None:
+            _require(False, mine.row.id, here, there)  # noqa: FBT003
+        raise _lost(db, mine)
+    _note(db, mine.row.id, now, there, detail)
+
+
+def facts_of(facts: Facts) -> dict[str, object]:
+    """The columns of facts."""
+    return {name: getattr(facts, name) for name in Facts.__slots__}
+
+
+def still_mine(db: sqlite3.Connection, mine: Claim) -> bool:
+    """Whether nobody has claimed the row since, and it has not ended."""
+    return _state_if_mine(db, mine) is not None
+
+
+def renew(db: sqlite3.Connection, mine: Collection[Claim], until: float) -> set[int]:
+    """Set the end of the leases that are still ours, and return whose they are."""
+    sql = f"UPDATE rows SET due = ? WHERE {_MINE}"
+    return {one.row.id for one in mine if db.execute(sql, (until, *_key(one))).rowcount}
+
+
+def let_go(db: sqlite3.Connection, mine: Collection[Claim], now: float) -> None:
+    """End the leases that are still ours."""
+    for number in renew(db, mine, 0.0):
+        _note(db, number, now, "let go", "")
+
+
+def retry(db: sqlite3.Connection, states: Collection[State], now: float) -> int:
+    """Plan again what has ended so, unless the plan itself has a problem with it."""
+    chosen = sorted(frozenset(states) & ENDED & origins(State.PLANNED))
+    which = f"problem = '' AND state IN ({', '.join('?' * len(chosen))})"
+    db.execute(
+        "INSERT INTO life SELECT id, (SELECT coalesce(max(number), 0) + 1 FROM life WHERE row = rows.id), ?, ?, 'again'"
+        f" FROM rows WHERE {which}",
+        (now, State.PLANNED, *chosen),
+    )
+    sql = f"UPDATE rows SET state = ?, attempts = 0, due = 0 WHERE {which}"
+    return db.execute(sql, (State.PLANNED, *chosen)).rowcount
+
+
+def _state_if_mine(db: sqlite3.Connection, mine: Claim) -> State | None:
+    found = db.execute(f"SELECT state FROM rows WHERE {_MINE}", _key(mine)).fetchone()
+    return State(found[0]) if found else None
+
+
+def _key(mine: Claim) -> tuple[int, int, str]:
+    return mine.row.id, mine.fence, mine.owner
+
+
+def _note(db: sqlite3.Connection, number: int, now: float, what: str, detail: str) -> None:
+    db.execute(
+        "INSERT INTO life SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM life WHERE row = ?",
+        (number, now, what, written(detail), number),
+    )
+
+
+def _lost(db: sqlite3.Connection, mine: Claim) -> LeaseLost:
+    found = db.execute("SELECT state, owner, fence FROM rows WHERE id = ?", (mine.row.id,)).fetchone()
+    source = mine.row.item.source.decode("utf-8", "backslashreplace")
+    if found is None:
+        return LeaseLost(f"{source!r} is not in the journal any more")
+    state, owner, fence = found
+    return LeaseLost(
+        f"{source!r} is no longer ours (claim {mine.fence} of {mine.owner}): it is {state}, claim {fence} of {owner}"
+    )
+
+
+def _require(allowed: bool, number: int, here: State, there: State) -> None:  # noqa: FBT001
+    if not allowed:
+        raise JournalError(
+            f"row {number} is {here} and cannot become {there}: a fault in the program, please report it"
+        )

@@ -1,0 +1,183 @@
+"""The list of files to be sent, as the loader sees it: claimed by leases, moved on behind a fence, so that several
+processes, and one day several machines, can work on it."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from .rows import NO_FACTS, Facts, Item, Row, State
+
+
+class Added(NamedTuple):
+    """What a batch of the plan was to the queue."""
+
+    new: int
+    """Sources that it did not have."""
+    changed: int
+    """Sources that it had with another size, time, destination, metadata or problem: planned anew."""
+    known: int
+    """Sources that it had like this, or that somebody is at: left alone."""
+
+
+class Claim(NamedTuple):
+    """The right to work on a row, for as long as its lease is renewed and nobody else has claimed it."""
+
+    row: Row
+    """As it is now, SENDING or COMMITTING. It says what an earlier owner left behind: ``handler``, ``checked_out``,
+    ``commit``."""
+    owner: str
+    fence: int
+    found: State
+    """As it was. PLANNED: begin. SENDING: somebody died or froze at it: delete its handler, begin anew.
+
+    COMMITTING: somebody died or froze while the document was made. Delete the handler *first*, so that a finalize that
+    is late can do nothing any more; then ask the server; then `finish` as STORED, or `release`.
+    """
+
+
+class Tally(NamedTuple):
+    """The rows in one state."""
+
+    rows: int
+    size: int
+    """Bytes, as planned. Rows of unknown size count nothing."""
+
+
+class Deed(NamedTuple):
+    """One thing that happened to a row."""
+
+    at: float
+    """Seconds since 1970."""
+    what: str
+    detail: str
+
+
+class Queue(Protocol):
+    """Every method that changes something is one transaction, and on disk when it returns.
+
+    Leases are in wall-clock seconds: it is the one clock that several processes share, and that goes on while the
+    machine sleeps or starts again. A clock that is set forward ends leases early, which the fence makes harmless: the
+    one who lost a row is told so before it makes a document.
+
+    A call that is cancelled may have been carried out or not. All but `add` can then be left as they are: rows whose
+    claim nobody received, and rows that nobody renews, are claimed again.
+
+    Raises (any method):
+        JournalError: It cannot be read or written. Send nothing more: what is not recorded must not happen.
+    """
+
+    async def add(self, items: Sequence[Item]) -> Added:
+        """Plan files. The same source again in the same way changes nothing: a row that has ended stays so.
+
+        Planned anew: a row whose size, time, destination, metadata or problem differ, unless somebody is at it now, or
+        it is COMMITTING. An item with a problem is born SKIPPED or FAILED. So is, as FAILED, an item for a destination
+        that another row is to be sent to (compared by `rows.fold`); the reason names the other source.
+        """
+        ...
+
+    async def claim(self, owner: str, count: int, *, lease: float) -> list[Claim]:
+        """Take up to ``count`` rows for ``lease`` seconds.
+
+        First those that are left behind (their lease is over; COMMITTING before SENDING), then the planned ones; of
+        each, the one that waits for the longest first. Empty: there is nothing to do now (see `due`).
+
+        On cancellation: what it took is let go.
+        """
+        ...
+
+    async def due(self) -> float | None:
+        """When the next row can be claimed, in seconds since 1970 (perhaps past); None if all rows have ended."""
+        ...
+
+    async def renew(self, claims: Collection[Claim], *, lease: float) -> set[int]:
+        """Let the leases end ``lease`` seconds from now. Returns the ids of the rows that are still ours."""
+        ...
+
+    async def still_mine(self, claim: Claim) -> bool:
+        """Whether nobody has claimed the row since, and it has not ended."""
+        ...
+
+    async def note_handler(self, claim: Claim, handler: str) -> None:
+        """Record the handler that was opened; empty once it is deleted. Raises LeaseLost."""
+        ...
+
+    async def note_checkout(self, claim: Claim, *, held: bool) -> None:
+        """Record, *before* checking the document out, that it may be; and after giving it back, that it is not.
+
+        Raises:
+            LeaseLost: Somebody else has claimed the row.
+        """
+        ...
+
+    async def committing(self, claim: Claim, commit: str, *, lease: float) -> None:
+        """The fence: to be awaited right before the request that makes the document. SENDING becomes COMMITTING.
+
+        Whether the row is still ours, that it is COMMITTING, ``commit`` and a new lease are one conditional update.
+
+        Args:
+            claim: The row.
+            commit: JSON, what is needed to ask the server later whether the document was made.
+            lease: Seconds from now. Longer than the request may take, or renewed meanwhile: who claims the row after
+                that asks the server, and sends again what is not there.
+
+        Raises:
+            LeaseLost: Somebody else has claimed the row. Make no document.
+        """
+        ...
+
+    async def finish(self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS) -> None:
+        """End the row in one of `rows.ENDED`. Raises LeaseLost: somebody else has claimed it, and will end it."""
+        ...
+
+    async def release(self, claim: Claim, *, reason: str, not_before: float = 0.0, counted: bool = False) -> None:
+        """Back to PLANNED: to be sent again, from the beginning. A COMMITTING row only if the document is not there.
+
+        Args:
+            claim: The row.
+            reason: What went wrong.
+            not_before: Seconds since 1970.
+            counted: Whether it was an attempt of the file's own, so that ``attempts`` grows.
+
+        Raises:
+            LeaseLost: Somebody else has claimed the row.
+        """
+        ...
+
+    async def park(self, claim: Claim, reason: str) -> None:
+        """End the row as FAILED. A COMMITTING row keeps what is needed to ask the server. Raises LeaseLost."""
+        ...
+
+    async def let_go(self, claims: Collection[Claim]) -> None:
+        """End our leases now and leave the rows as they are, for the next owner to find. Lost ones are left out."""
+        ...
+
+    async def retry(self, states: Collection[State] = (State.FAILED,)) -> int:
+        """Back to PLANNED, with no attempts counted, all rows in ``states`` (FAILED, SKIPPED) that the plan has no
+        problem with. Returns how many."""
+        ...
+
+    async def counts(self) -> Mapping[State, Tally]:
+        """For every state, its rows and their bytes. Cheap: it may be asked many times a second."""
+        ...
+
+    def rows(self, states: Collection[State] | None = None) -> AsyncIterator[Row]:
+        """All rows by id, or state by state those in ``states``, read in batches.
+
+        No snapshot: a row that moves meanwhile may be seen twice or not at all among given ``states``.
+        """
+        ...
+
+    async def find(self, path: bytes | str) -> Row | None:
+        """The row of a source (bytes), or the one that is sent to a destination (text, compared by `rows.fold`)."""
+        ...
+
+    async def life(self, number: int) -> list[Deed]:
+        """All that happened to the row with that id, oldest first; empty if there is none."""
+        ...
+
+    async def run(self) -> Mapping[str, str]:
+        """What `note_run` has kept."""
+        ...
+
+    async def note_run(self, **facts: str) -> None:
+        """Keep facts about the whole load: server, user, root, whether the plan is complete. Others stay."""
+        ...
