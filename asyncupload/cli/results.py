@@ -25,7 +25,7 @@ from asyncupload.errors import (
     TransportError,
     UsageError,
 )
-from asyncupload.events import Downloaded, Receipt
+from asyncupload.events import Downloaded, Receipt, Unpacked, Verified
 
 from .options import Voice
 from .running import Interrupted
@@ -59,7 +59,7 @@ def exit_code(error: AsyncUploadError) -> int:
 
 def stored(receipt: Receipt, voice: Voice) -> int:
     """Say that a document is stored, or was so before."""
-    _say(
+    return fact(
         voice,
         {
             "status": receipt.status,
@@ -76,12 +76,32 @@ def stored(receipt: Receipt, voice: Voice) -> int:
         f"{receipt.status} {receipt.path}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
         f"CRC-32 {receipt.crc32:08X}, document {receipt.document_id}, version {receipt.version_id}",
     )
-    return 0
+
+
+def unpacked(archive: Unpacked, voice: Voice) -> int:
+    """Say what became of an archive's entries: a failure if one of them is no document now."""
+    facts = {
+        "size": archive.size,
+        "crc32": f"{archive.crc32:08X}",
+        "items": [{"name": item.name, "error": item.error} for item in archive.items],
+        "seconds": round(archive.seconds, 3),
+    }
+    if not archive.failed:
+        return fact(
+            voice,
+            {"status": "unpacked", "path": archive.folder, **facts},
+            f"unpacked into {archive.folder}: {amount(archive.size)} in {archive.seconds:.1f} s, "
+            f"CRC-32 {archive.crc32:08X}",
+        )
+    told = "".join(f"\n  {item.name}: {item.error}" for item in archive.failed)
+    message = f"{archive.folder}: entries of which no document was made: {len(archive.failed)}{told}"
+    return gave_up("EntriesFailed", message, archive.folder, voice, 1, **facts)
 
 
 def downloaded(receipt: Downloaded, voice: Voice) -> int:
     """Say that a document is back."""
-    _say(
+    resumed = f", resumed at {amount(receipt.resumed)}" if receipt.resumed else ""
+    return fact(
         voice,
         {
             "status": "downloaded",
@@ -90,23 +110,41 @@ def downloaded(receipt: Downloaded, voice: Voice) -> int:
             "size": receipt.size,
             "crc32": f"{receipt.crc32:08X}",
             "compared": receipt.compared,
+            "resumed": receipt.resumed,
             "seconds": round(receipt.seconds, 3),
         },
-        f"downloaded {receipt.path} to {receipt.target}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
+        f"downloaded {receipt.path} to {receipt.target}: {amount(receipt.size)} in {receipt.seconds:.1f} s{resumed}, "
         f"CRC-32 {receipt.crc32:08X}",
     )
-    return 0
 
 
-def failed(error: AsyncUploadError, path: str, voice: Voice) -> int:
+def verified(proof: Verified, source: str, voice: Voice) -> int:
+    """Say that a document is what is here."""
+    return fact(
+        voice,
+        {
+            "status": "verified",
+            "path": proof.path,
+            "source": source,
+            "size": proof.size,
+            "crc32": f"{proof.crc32:08X}",
+            "verified_by": proof.verified_by,
+            "seconds": round(proof.seconds, 3),
+        },
+        f"verified {proof.path}: {amount(proof.size)} in {proof.seconds:.1f} s, CRC-32 {proof.crc32:08X}, "
+        f"by {proof.verified_by}",
+    )
+
+
+def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
-    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error))
+    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error), **more)
 
 
-def gave_up(kind: str, message: str, path: str, voice: Voice, code: int) -> int:
-    """Say that there is no result, as a JSON object or as a sentence, and return the exit code."""
+def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more: Any) -> int:
+    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
     if voice.json:
-        _print_json({"status": "failed", "path": path, "error": kind, "message": message})
+        _print_json({"status": "failed", "path": path, "error": kind, "message": message, **more})
     click.echo(f"asyncupload: {message}", err=True)
     return code
 
@@ -120,9 +158,13 @@ def interrupted(signal: Interrupted, message: str, path: str, voice: Voice) -> i
     return code
 
 
-def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> None:
-    """A result of another kind."""
-    _say(voice, facts, sentence)
+def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
+    """Say a result, as a JSON object or as a sentence; returns the exit code of a success."""
+    if voice.json:
+        _print_json(facts)
+    elif not voice.quiet:
+        click.echo(sentence)
+    return 0
 
 
 def loaded(last: Progress, error: AsyncUploadError | None, interrupted: int, journal: Path, voice: Voice) -> int:
@@ -189,13 +231,6 @@ def amount(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
-
-
-def _say(voice: Voice, facts: dict[str, Any], sentence: str) -> None:
-    if voice.json:
-        _print_json(facts)
-    elif not voice.quiet:
-        click.echo(sentence)
 
 
 def _print_json(facts: dict[str, Any]) -> None:
