@@ -189,7 +189,8 @@ class JournalAndModel(RuleBasedStateMachine):
         if one and there not in MOVES[one.state]:
             return
         if self._is_done(one, self.journal.finish(claim, there)):
-            one.state, one.due = there, 0.0
+            last = max((other.due for other in self.model.rows.values() if other.state is there), default=0.0)
+            one.state, one.due = there, max(self.clock.now, last + 1e-6)
             if there in {State.STORED, State.UNCHANGED}:
                 one.commit = one.handler = ""
 
