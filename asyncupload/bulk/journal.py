@@ -175,8 +175,8 @@ class Journal:
     async def latest(self) -> float | None:
         """See `Queue.latest`."""
         states = sorted(ENDED)
-        parts = " UNION ALL ".join(["SELECT max(due) AS last FROM rows WHERE state = ?"] * len(states))
-        last: float | None = (await self._all(f"SELECT max(last) FROM ({parts})", *states))[0][0]
+        which = ", ".join("?" * len(states))
+        last: float = (await self._all(f"SELECT max(latest) FROM tally WHERE state IN ({which})", *states))[0][0]
         return last or None
 
     async def find(self, path: bytes | str) -> Row | None:

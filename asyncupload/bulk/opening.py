@@ -108,7 +108,7 @@ def _make(db: sqlite3.Connection) -> None:
     if _is_new(db):  # else another process was faster
         for statement in _statements(TABLES):
             db.execute(statement)
-        db.executemany("INSERT INTO tally VALUES (?, 0, 0)", BEGINNING)
+        db.executemany("INSERT INTO tally (state) VALUES (?)", BEGINNING)
         db.execute(f"PRAGMA application_id={APPLICATION}")
         db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")
