@@ -8,7 +8,7 @@
     │   ├── SourceUnreadable        no permission, a failing disk
     │   ├── EmptySource             the protocol cannot carry an empty document
     │   └── SourceChanged           the bytes were not the same from beginning to end
-    ├── TargetUnwritable            the file of a download cannot be written
+    ├── TargetUnwritable            the file of a download, a report or a ledger cannot be written
     ├── TransportError              no reply that could be read
     │   ├── ConnectFailed           no connection came about
     │   │   └── TLSFailed           the other side could not prove who it is
@@ -112,7 +112,7 @@ class SourceChanged(SourceError):
 
 
 class TargetUnwritable(AsyncUploadError):
-    """The operating system refused to take a download's bytes; the cause is chained."""
+    """The operating system refused to take the bytes of a download, a report or a ledger; the cause is chained."""
 
 
 class TransportError(AsyncUploadError):

@@ -52,6 +52,7 @@ class Database:
 
     Args:
         path: The file. It is made if it is missing.
+        existing: Neither make one nor move a damaged one aside.
         between_writes: Called in the thread after each transaction that wrote, with the names of what it wrote. For
             tests, which end their process there; it must not raise.
     """
@@ -59,8 +60,11 @@ class Database:
     notice: str = ""
     """What a user should know since the file was opened."""
 
-    def __init__(self, path: Path, between_writes: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, between_writes: Callable[[str], None] | None = None, *, existing: bool = False
+    ) -> None:
         self.path = path
+        self._existing = existing
         self._between_writes = between_writes
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="bulk-journal", daemon=True)
@@ -122,7 +126,7 @@ class Database:
 
     def _run(self) -> None:
         try:
-            db, self.notice = open_file(self.path)
+            db, self.notice = open_file(self.path, existing=self._existing)
         except JournalError as error:
             self._refuse_all(error)
             return

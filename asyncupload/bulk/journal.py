@@ -41,6 +41,7 @@ class Journal:
         cls,
         path: Path,
         *,
+        existing: bool = False,
         clock: Callable[[], float] = time.time,
         between_writes: Callable[[str], None] | None = None,
     ) -> AsyncIterator["Journal"]:
@@ -50,13 +51,15 @@ class Journal:
 
         Args:
             path: The file.
+            existing: Neither make one nor move a damaged one aside, as for those who only want to look.
             clock: Seconds since 1970, the same for all processes.
             between_writes: For tests: called in the journal's thread after each transaction, with what it wrote.
 
         Raises:
-            JournalError: The file is another program's, or a newer version's, or cannot be read or written.
+            JournalError: The file is another program's, or a newer version's, or cannot be read or written; or
+                ``existing`` is set, and it is missing or damaged.
         """
-        database = Database(path, between_writes)
+        database = Database(path, between_writes, existing=existing)
         try:
             await database.open()
             if database.notice:
@@ -127,7 +130,13 @@ class Journal:
             raise ValueError(f"{state} is no end")
         settled: dict[str, object] = {"question": "", "handler": ""} if state in {State.STORED, State.UNCHANGED} else {}
         known = moves.facts_of(facts)
-        await self._move(claim, state, reason, reason=reason, due=0.0, **settled, **known)
+
+        def end(db: sqlite3.Connection) -> None:
+            now = self._clock()
+            due = moves.next_end(db, state, now)
+            moves.move(db, claim, state, now, reason, reason=reason, due=due, **settled, **known)
+
+        await self._database.write(state, end)
 
     async def release(self, claim: Claim, *, reason: str, not_before: float = 0.0, counted: bool = False) -> None:
         """See `Queue.release`."""
@@ -152,7 +161,7 @@ class Journal:
         found = await self._all("SELECT state, rows, size FROM tally")
         return MappingProxyType({State(state): Tally(rows, size) for state, rows, size in found})
 
-    async def rows(self, states: Collection[State] | None = None) -> AsyncIterator[Row]:
+    async def rows(self, states: Collection[State] | None = None, *, after: float = -1.0) -> AsyncIterator[Row]:
         """See `Queue.rows`. Not more than 500 rows are in memory."""
         if states is None:
             async for row in self._pages("id > ? ORDER BY id", lambda row: (row.id,), 0):
@@ -160,8 +169,15 @@ class Journal:
             return
         for state in states:
             which = f"state = '{State(state)}' AND (due, id) > (?, ?) ORDER BY due, id"
-            async for row in self._pages(which, lambda row: (row.due, row.id), -1.0, 0):
+            async for row in self._pages(which, lambda row: (row.due, row.id), after, 1 << 62):
                 yield row
+
+    async def latest(self) -> float | None:
+        """See `Queue.latest`."""
+        states = sorted(ENDED)
+        which = ", ".join("?" * len(states))
+        last: float = (await self._all(f"SELECT max(latest) FROM tally WHERE state IN ({which})", *states))[0][0]
+        return last or None
 
     async def find(self, path: bytes | str) -> Row | None:
         """See `Queue.find`."""

@@ -131,6 +131,14 @@ def move(db: sqlite3.Connection, mine: Claim, there: State, now: float, detail: 
     _note(db, mine.row.id, now, there, detail)
 
 
+def next_end(db: sqlite3.Connection, state: State, now: float) -> float:
+    """The time to be kept for a row that ends now: later than that of all that ever came to ``state``, by a
+    microsecond at least. Whoever has read them up to some time finds the later ones behind it, though a clock was set
+    back."""
+    latest: float = db.execute("SELECT latest FROM tally WHERE state = ?", (state,)).fetchone()[0]
+    return max(now, latest + 1e-6)
+
+
 def facts_of(facts: Facts) -> dict[str, object]:
     """The columns of facts."""
     return {name: getattr(facts, name) for name in Facts.__slots__}

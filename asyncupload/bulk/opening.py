@@ -23,19 +23,28 @@ class _Damaged(Exception):
     """The file is no sound SQLite file."""
 
 
-def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
+def open_file(path: Path, *, existing: bool = False) -> tuple[sqlite3.Connection, str]:
     """Open the journal at ``path`` or make one. Blocks; a large one takes seconds, because it is read whole.
 
     A damaged file is renamed, and a new one made: every row is planned anew then, and what is stored already is found
     to be equal on the server.
 
+    Args:
+        path: The file.
+        existing: Neither make one nor move one aside, and do not read it through: damage shows when it is met.
+
     Returns:
         The connection, and what a user should know about it, or "".
 
     Raises:
-        JournalError: It is another program's or a newer version's, or the operating system refuses.
+        JournalError: It is another program's or a newer version's, or the operating system refuses; or ``existing`` is
+            set, and there is none, or a damaged one.
     """
+    if existing and not path.is_file():
+        raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
     try:
+        if existing:
+            return _open(path, thorough=False), ""
         try:
             return _open(path), ""
         except _Damaged as damage:
@@ -62,11 +71,11 @@ def refused(path: Path, error: Exception) -> JournalError:
     return JournalError(f"cannot use the journal {path}: {error}. Nothing is sent that cannot be recorded: {advice}")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
     # The thread that opens it is the only one that uses it. Transactions are begun and ended by hand.
     db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     try:
-        _prepare(db, path)
+        _prepare(db, path, thorough=thorough)
     except sqlite3.DatabaseError as error:
         db.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
@@ -78,11 +87,11 @@ def _open(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    if _is_new(db):
+def _prepare(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
+    if thorough and _is_new(db):
         _make(db)
     _require_ours(db, path)
-    if (told := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+    if thorough and (told := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise _Damaged(told)
     # FULL: what is recorded survives a power cut, too. A commit waits for the disk, and many share one.
     db.execute("PRAGMA synchronous=FULL")
@@ -99,7 +108,7 @@ def _make(db: sqlite3.Connection) -> None:
     if _is_new(db):  # else another process was faster
         for statement in _statements(TABLES):
             db.execute(statement)
-        db.executemany("INSERT INTO tally VALUES (?, 0, 0)", BEGINNING)
+        db.executemany("INSERT INTO tally (state) VALUES (?)", BEGINNING)
         db.execute(f"PRAGMA application_id={APPLICATION}")
         db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")

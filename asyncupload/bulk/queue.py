@@ -159,11 +159,19 @@ class Queue(Protocol):
         """For every state, its rows and their bytes. Cheap: it may be asked many times a second."""
         ...
 
-    def rows(self, states: Collection[State] | None = None) -> AsyncIterator[Row]:
-        """All rows by id, or state by state those in ``states``, read in batches.
+    def rows(self, states: Collection[State] | None = None, *, after: float = -1.0) -> AsyncIterator[Row]:
+        """All rows by id, or state by state those in ``states`` in the order of `Row.due`, read in batches.
+
+        Args:
+            states: Those to be read.
+            after: Of given ``states``, leave out the rows whose `Row.due` is not greater.
 
         No snapshot: a row that moves meanwhile may be seen twice or not at all among given ``states``.
         """
+        ...
+
+    async def latest(self) -> float | None:
+        """When a row ended last, in seconds since 1970; None if none has."""
         ...
 
     async def find(self, path: bytes | str) -> Row | None:

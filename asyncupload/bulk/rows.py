@@ -126,8 +126,10 @@ class Row:
     attempts: int = 0
     """How many times it was given back as a failed attempt, over all runs since it was planned or retried."""
     due: float = 0.0
-    """When it may be claimed, in seconds since 1970: planned, not before then; sending or committing, the end of its
-    lease."""
+    """In seconds since 1970. Planned: not to be claimed before then. Sending or committing: the end of its lease.
+
+    Ended: when that was; 0 if it was planned that way. Of two rows in one state, the one that ended later has the
+    greater time, whatever the clock did."""
     owner: str = ""
     """Who claimed it last."""
     fence: int = 0
@@ -140,6 +142,11 @@ class Row:
     """JSON: what is needed to ask the server whether the last finalize made the document. Kept by a row that failed
     without an answer, through a retry; gone when it has been answered or the file is another one."""
     facts: Facts = NO_FACTS
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended, in seconds since 1970; None if it has not, or was never to be sent."""
+        return self.due or None if self.state in ENDED else None
 
 
 def fold(destination: str) -> str:

@@ -54,18 +54,27 @@ CREATE TABLE life (
     PRIMARY KEY (row, number)
 ) WITHOUT ROWID;
 CREATE TABLE run (fact TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE tally (state TEXT PRIMARY KEY, rows INTEGER NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tally (
+    state TEXT PRIMARY KEY,
+    rows INTEGER NOT NULL DEFAULT 0,
+    size INTEGER NOT NULL DEFAULT 0,
+    latest REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TRIGGER row_born AFTER INSERT ON rows BEGIN
     UPDATE tally SET rows = rows + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
 END;
 CREATE TRIGGER row_moved AFTER UPDATE OF state, size ON rows
 WHEN old.state <> new.state OR old.size IS NOT new.size BEGIN
     UPDATE tally SET rows = rows - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
-    UPDATE tally SET rows = rows + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
+    UPDATE tally SET rows = rows + 1, size = size + coalesce(new.size, 0), latest = max(latest, new.due)
+        WHERE state = new.state;
 END;
 """
-"""`place` is a digest of the folded destination: no two rows without a problem may have the same one. The tally is
-kept by triggers, because counting two million rows for every progress line would keep the writers waiting."""
+"""`place` is a digest of the folded destination: no two rows without a problem may have the same one.
+
+The tally is kept by triggers, because counting two million rows for every progress line would keep the writers waiting.
+Its `latest` is the greatest `due` of all rows that ever came to the state.
+"""
 
 _NO_METADATA = Metadata()
 

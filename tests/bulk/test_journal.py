@@ -352,6 +352,30 @@ async def test_rows_come_in_order_over_many_pages(journal: Journal) -> None:
     assert both == [State.SKIPPED] * 602 + [State.PLANNED] * 601
 
 
+async def test_rows_that_ended_since_are_found_though_the_clock_was_set_back(journal: Journal, clock: Clock) -> None:
+    """The ledger reads on from where it was."""
+    read: list[bytes] = []
+    last = -1.0
+    for name, now in (("a", 1_000.0), ("b", 400.0), ("c", 400.0), ("d", 2_000.0)):
+        clock.now = now
+        await brought_to(journal, name, State.STORED)
+        found = [one async for one in journal.rows([State.STORED], after=last)]
+        read += [one.item.source for one in found]
+        last = found[-1].due
+
+    assert read == [b"/srv/a", b"/srv/b", b"/srv/c", b"/srv/d"]
+    assert await journal.latest() == 2_000.0
+
+
+async def test_only_what_was_to_be_sent_tells_when_it_ended(journal: Journal, clock: Clock) -> None:
+    await journal.add([item("empty", problem="it is empty"), item("a"), item("b")])
+    assert await journal.latest() is None
+    (claim,) = await journal.claim("anna", 1, lease=60)
+    await journal.finish(claim, State.FAILED, reason="gone")
+
+    assert [one.ended async for one in journal.rows()] == [None, clock.now, None]
+
+
 async def test_the_tally_is_kept(journal: Journal) -> None:
     await journal.add([item("a", size=3), item("b", size=4), item("c", problem="no")])
     assert (await journal.counts())[State.PLANNED] == Tally(2, 7)
@@ -602,6 +626,21 @@ async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot use the journal"):
         async with opened(tmp_path / "nowhere" / "load.journal"):
             pass
+
+
+async def test_who_only_looks_makes_no_journal_and_moves_none(path: Path) -> None:
+    with pytest.raises(JournalError, match="there is no journal"):
+        async with Journal.open(path, existing=True):
+            pass
+    assert not path.exists()
+    async with opened(path) as journal:
+        await journal.add([item(str(number)) for number in range(100)])
+    for broken in damaged(path):
+        path.write_bytes(broken)
+        with pytest.raises(JournalError):
+            async with Journal.open(path, existing=True) as journal:
+                await journal.counts()
+        assert [one.name for one in path.parent.iterdir() if "corrupt" in one.name] == []
 
 
 async def test_a_full_disk_stops_the_work_and_harms_nothing(path: Path) -> None:

@@ -61,6 +61,7 @@ class Model:
 
     now: float
     rows: dict[bytes, Known] = field(default_factory=dict)
+    latest: dict[State, float] = field(default_factory=dict)
 
     def add(self, items: Sequence[Item]) -> Added:
         told = [self._add(item) for item in items]
@@ -189,7 +190,8 @@ class JournalAndModel(RuleBasedStateMachine):
         if one and there not in MOVES[one.state]:
             return
         if self._is_done(one, self.journal.finish(claim, there)):
-            one.state, one.due = there, 0.0
+            one.state, one.due = there, max(self.clock.now, self.model.latest.get(there, 0.0) + 1e-6)
+            self.model.latest[there] = one.due
             if there in {State.STORED, State.UNCHANGED}:
                 one.commit = one.handler = ""
 
