@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm fuzz check format cover bench package clean
+.PHONY: help demo test storm fuzz check format docs cover bench package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: $(READY) ## mend format and lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(READY)   ## write docs/operations.md anew, from the code
+	$(BIN)/python docs/make_operations.py
+
 cover: $(READY)  ## run the tests and say which lines none of them reached
 	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
@@ -49,7 +52,7 @@ package: $(READY) ## build the wheel and test it without the source
 	$(BIN)/python -m build --outdir dist .
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[dev]"
-	cp -r tests pyproject.toml README.md Makefile build/
+	cp -r tests docs pyproject.toml README.md CHANGELOG.md Makefile build/
 	cd build && venv/bin/python -m pytest --numprocesses 2 tests/cli tests/test_client.py tests/test_house.py tests/test_readme.py
 
 clean:           ## remove what the other targets made

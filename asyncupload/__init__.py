@@ -1,8 +1,9 @@
 """Brings files into an infoRouter document server: in order, CRC-checked, in bounded memory, exactly once."""
 
-from ._check import ServerReport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .checkpoints import Checkpoints, Commit
-from .client import Client
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -57,7 +58,11 @@ from .events import (
 )
 from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
-from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
+
+if TYPE_CHECKING:
+    from ._check import ServerReport
+    from .client import Client
+    from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
 __version__ = "0.1.0"
 
@@ -127,3 +132,25 @@ __all__ = [
     "VersionNumber",
     "__version__",
 ]
+
+_ON_FIRST_USE = {
+    "Client": "client",
+    "ServerReport": "_check",
+    "BytesSource": "sources",
+    "FileSource": "sources",
+    "IteratorSource": "sources",
+    "PathSource": "sources",
+    "Source": "sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what takes long (aiohttp) only for those who use it: ``asyncupload --help`` does not.
+
+    ``from asyncupload import Client`` imports it there and then, which is better done before the event loop runs.
+    """
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -5,7 +5,6 @@ takes it, so that a chunk in base64 costs no more memory than a raw one.
 """
 
 import binascii
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from ._secret import Secret
 from .errors import UsageError
+from .properties import NO_TEXT
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Fields: TypeAlias = tuple[tuple[str, str | Secret], ...]
@@ -149,12 +149,9 @@ _HEAD = (
 _TAIL = b"</soap:Body></soap:Envelope>"
 
 
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
 def _element_text(name: str, value: str | Secret) -> bytes:
     text = _plain(name, value).decode()
-    if _NO_XML.search(text):
+    if NO_TEXT.search(text):  # not shown: it may be a password's
         raise UsageError(f"{name} has control characters, which SOAP cannot carry")
     return escape(text, {"\r": "&#13;"}).encode()
 

@@ -89,7 +89,8 @@ class Download:
         """How many bytes were there already, and the checksum of the whole."""
         while True:
             async with self._part(info, target) as file:
-                resumed, crc32 = await self._found(file, info.size)
+                # Without a checksum nothing would tell whether what is there is of the same content.
+                resumed, crc32 = await self._found(file, info.size if info.crc32 is not None else 0)
                 crc32 = await self._receive(path, info, file, resumed, crc32)
                 if info.crc32 in {None, crc32}:
                     await self._put_in_place(file, target)
@@ -104,11 +105,12 @@ class Download:
                 )
             self._log.warning("download_restarted", reason="what was there already was not of this document")
 
-    async def _found(self, file: Any, size: int) -> tuple[int, int]:
-        """How much was there already, of a download that was interrupted, and its checksum."""
+    async def _found(self, file: Any, most: int) -> tuple[int, int]:
+        """How much was there already, of a download that was interrupted, and its checksum. What is beyond ``most``
+        bytes is cut off."""
         found, crc32 = 0, _checksum.EMPTY
         with _writing(file.name):
-            await file.truncate(min(size, await file.seek(0, os.SEEK_END)))
+            await file.truncate(min(most, await file.seek(0, os.SEEK_END)))
             await file.seek(0)
             while data := await file.read(READ):
                 found += len(data)
@@ -132,16 +134,25 @@ class Download:
         resumable = info.crc32 is not None
         marks = f"{info.size}-{info.crc32:08X}" if resumable else str(os.getpid())
         beside = target.with_name(f".{target.name}.{marks}.part")
-        with _writing(str(target)):
+        file: Any = None
+
+        async def open_() -> None:
+            nonlocal file
             file = await aiofiles.open(beside, "r+b", executor=self._threads, opener=_open_alone)
+
+        grace = self._patience.settings.timeouts.cleanup
         try:
+            with _writing(str(target)):
+                await undisturbed(open_(), grace=grace)
             yield file
         except BaseException as error:
-            if not resumable or isinstance(error, TargetUnwritable):  # a full disk is not to be kept full
-                await undisturbed(self._remove(str(beside)), grace=self._patience.settings.timeouts.cleanup)
+            # A full disk is not to be kept full; but what another download is writing is not ours to remove.
+            if file is not None and (not resumable or isinstance(error, TargetUnwritable)):
+                await undisturbed(self._remove(str(beside)), grace=grace)
             raise
         finally:
-            await undisturbed(self._close(file), grace=self._patience.settings.timeouts.cleanup)
+            if file is not None:
+                await undisturbed(self._close(file), grace=grace)
 
     async def _put_in_place(self, file: Any, target: Path) -> None:
         with _writing(str(target)):

@@ -135,6 +135,14 @@ class Keeper:
         if place.exists and self._checkpoints.checked_out_before:
             await self._give_back(place.to.path)
 
+    async def require_free(self, path: str) -> None:
+        """Make sure that nobody else has the document checked out.
+
+        Raises:
+            CheckedOut: Somebody has.
+        """
+        await self._is_ours(path)
+
     async def require_ours(self, path: str) -> None:
         """Make sure that the check-out was not taken away while bytes were sent.
 

@@ -156,10 +156,16 @@ def _fault(operation: str, answer: Answer, hide: Callable[[str], str]) -> Server
 
 
 def read_description(answer: Answer) -> dict[str, tuple[str, ...]]:
-    """What a WSDL calls the fields of each operation, in order; the operations in lower case. Empty for what is none.
+    """What a WSDL calls the fields of each operation, in order; the operations in lower case. Empty for what is none:
+    a server may keep it to itself, by a 404 or, as ASMX does, by a 500.
 
     To be read in a thread: a real server's has some hundred operations.
+
+    Raises:
+        ForeignReply: It is not to be had at the moment.
     """
+    if answer.status in TRANSIENT_STATUSES - {500}:
+        raise _foreign_status("WSDL", answer, str)
     if answer.status != 200:
         return {}
     try:
@@ -186,6 +192,12 @@ def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: st
     )
 
 
+_ADVICE = {
+    413: "; something limits how large a request may be: raise that limit (nginx: client_max_body_size; "
+    "IIS: maxAllowedContentLength), or ask for smaller chunks if that is possible"
+}
+"""What the user can do about a status."""
+
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -199,7 +211,7 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
             excerpt=excerpt,
         )
     return ForeignReply(
-        f"{operation}: HTTP {status}{_quoted(excerpt)}",
+        f"{operation}: HTTP {status}{_quoted(excerpt)}{_ADVICE.get(status, '')}",
         status=status,
         excerpt=excerpt,
         transient=status in TRANSIENT_STATUSES,
@@ -220,7 +232,9 @@ def _shown(text: str) -> str:
 
 def _quoted(excerpt: str) -> str:
     """The first words of an answer, tags removed, to be put into a message."""
-    words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", excerpt, flags=re.DOTALL | re.IGNORECASE).split())
+    # A page's title says what its heading says again.
+    unseen = r"<(head|style|script)\b.*?</\1>|<[^>]*>"
+    words = " ".join(re.sub(unseen, " ", excerpt, flags=re.DOTALL | re.IGNORECASE).split())
     words = _shown(words)
     return f": “{words[:120]}{'…' if len(words) > 120 else ''}”" if words else ""
 

@@ -17,8 +17,8 @@ async def undisturbed(work: Coroutine[Any, Any, T], *, grace: float) -> T:
 
     Args:
         work: What to do. It runs in a task of its own: anyio's shield alone would not hold back a plain
-        ``task.cancel()``. grace: Seconds that ``work`` may still take after the first cancellation. Then it is
-        cancelled itself.
+            ``task.cancel()``.
+        grace: Seconds that ``work`` may still take after the first cancellation. Then it is cancelled itself.
 
     On cancellation: ``work`` ends first, then ``CancelledError`` goes on. Its result or error is dropped in that case.
     """

@@ -317,7 +317,8 @@ class Staging:
 
     def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""
-        refused = isinstance(error, ForeignReply) and (error.status in {400, 415} or encoding is Encoding.SOAP)
+        # The last way leads back to the first, whatever was wrong with it: a SOAP fault is no foreign reply.
+        refused = encoding is Encoding.SOAP or (isinstance(error, ForeignReply) and error.status in {400, 415})
         return chunk.number == 1 and refused and self._remote.asker.change_encoding(encoding)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:

@@ -52,9 +52,10 @@ class Transport:
 
     Args:
         url: The server's address, with its virtual directory if it has one; ``/srv.asmx`` at the end may be given or
-        left out. session: A lent session, which stays open; None makes one, which :meth:`close` closes. tls: How to
-        check the server's certificate; None means the system's authorities. connect_timeout: Seconds for the
-        connection, and again for TLS.
+            left out.
+        session: A lent session, which stays open; None makes one, which :meth:`close` closes.
+        tls: How to check the server's certificate; None means the system's authorities.
+        connect_timeout: Seconds for the connection, and again for TLS.
 
     Raises:
         UsageError: The URL cannot be one of a server.

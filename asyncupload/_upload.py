@@ -89,6 +89,23 @@ class Upload:
         self._audience.tell(Stored(path=receipt.path, receipt=receipt))
         return receipt
 
+    async def preview(self) -> Literal["new", "version", "unchanged"]:
+        """What :meth:`run` would make, found out without sending anything or checking anything out.
+
+        Raises:
+            AsyncUploadError: It would fail, and this is why.
+        """
+        task = self._task
+        async with task.source.open(self._threads.reading):
+            await self._patience.persist(self._remote.log_in)
+            place = await self._keeper.look(task.to, task.if_exists, folder_exists=True)
+        if not place.exists:
+            return "new"
+        await self._keeper.require_free(task.to.path)
+        if task.if_exists == "skip" and task.source.rereadable and await self._unchanged(place):
+            return "unchanged"
+        return "version"
+
     def _facts(self, began: float) -> dict[str, Any]:
         """For the canonical log line."""
         staging = self._staging

@@ -16,6 +16,9 @@ from .errors import ChecksumMismatch
 from .events import Audience, ChunkReceived, StoredDocument, Verified
 from .sources import Content, Source
 
+STRIDE = 64 * 1024
+"""Bytes compared at a time: short enough for the loop to have its turn between, and to be looked through one by one."""
+
 
 class Verification:
     """Compares one document with one source.
@@ -134,11 +137,13 @@ class _Stored:
 
 def first_difference(one: Buffer, other: Buffer) -> int | None:
     """Where two runs of bytes begin to differ; the end of the shorter one counts. Blocks: for a thread."""
-    first, second = bytes(one), bytes(other)
-    if first == second:
-        return None
-    shorter = min(len(first), len(second))
-    return next((place for place in range(shorter) if first[place] != second[place]), shorter)
+    first, second = memoryview(one), memoryview(other)
+    for start in range(0, max(len(first), len(second)), STRIDE):
+        here, there = bytes(first[start : start + STRIDE]), bytes(second[start : start + STRIDE])
+        if here != there:
+            pairs = enumerate(zip(here, there, strict=False))
+            return start + next((place for place, (a, b) in pairs if a != b), min(len(here), len(there)))
+    return None
 
 
 def _differing(path: str, how: str, expected: int = 0, found: int = 0) -> ChecksumMismatch:

@@ -89,7 +89,7 @@ def is_valid_ticket(ticket: Secret) -> Call[str]:
 
 
 def folder_exists(ticket: Secret, path: str) -> Call[None]:
-    """Refused with NotFound where there is none."""
+    """Whether there is a folder: refused with NotFound where there is none."""
     return Call("FolderExists", (("authenticationTicket", ticket), ("Path", path)), _nothing)
 
 

@@ -6,7 +6,7 @@ import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import anyio
 import anyio.to_thread
@@ -28,9 +28,9 @@ from ._transport import Session, Transport
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import AsyncUploadError, UsageError
+from .errors import AsyncUploadError, NotFound, UsageError
 from .events import Audience, Downloaded, Listener, Receipt, StoredDocument, Unpacked, Verified
-from .properties import NONE_GIVEN, Properties
+from .properties import NONE_GIVEN, Properties, require_text
 from .settings import Settings
 from .sources import Uploadable, as_source
 
@@ -150,7 +150,7 @@ class Client:
             When the server has stored the document and its checksum was found equal to that of the bytes read.
 
         Raises:
-            UsageError: The destination or the source is not of a usable kind.
+            UsageError: The destination or the source is not of a usable kind, or the comment has control characters.
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
@@ -166,6 +166,7 @@ class Client:
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
         threads = self._entered()
+        require_text("version_comment", version_comment)
         where = destination(to)
         origin = as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
@@ -182,6 +183,25 @@ class Client:
         audience = Audience(on_event, log)
         async with self._turns.at(where):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    async def preview(
+        self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
+    ) -> Literal["new", "version", "unchanged"]:
+        """What :meth:`upload` would make of it, found out without sending anything. The folder may be missing yet.
+
+        Args:
+            source: As for :meth:`upload`; it must be one that can be read again.
+            to: Likewise.
+            if_exists: Likewise.
+
+        Raises:
+            AsyncUploadError: The upload would fail, and this is why.
+        """
+        threads = self._entered()
+        where, origin = destination(to), as_source(source)
+        log = get_logger(source=origin.name, destination=where.path)
+        task = Task(source=origin, to=where, if_exists=if_exists)
+        return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
 
     async def resume_commit(
         self,
@@ -232,6 +252,21 @@ class Client:
         self._entered()
         await self._remote.with_ticket(self._remote.log_in)
         await self._remote.with_ticket(self._remote.whoami)
+
+    async def folder_exists(self, path: str) -> bool:
+        """Whether there is such a folder, and the user may see it.
+
+        Raises:
+            UsageError: It cannot be a folder's path.
+        """
+        self._entered()
+        target = folder(path)
+        await self._patience.persist(self._remote.log_in)
+        try:
+            await self._patience.persist(lambda: self._remote.folder_exists(target))
+        except NotFound:
+            return False
+        return True
 
     async def create_folder(self, path: str) -> None:
         """Make a folder, and those above it but the library. One that is there already is a success too.

@@ -1,5 +1,6 @@
 """What the server keeps with a document besides its bytes."""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
@@ -56,6 +57,8 @@ class Properties:
     32 bits of the packed number), minor and revision 0 to 999."""
 
     def __post_init__(self) -> None:
+        for name in ("description", "keywords", "text"):
+            require_text(name, getattr(self, name))
         if self.publish not in {"server", "publish", "dont"}:
             raise UsageError(f"publish is {self.publish!r}; it may be server, publish or dont")
         if self.version is not None:
@@ -67,7 +70,14 @@ class Properties:
         return self == Properties(version=self.version)
 
 
-NONE_GIVEN = Properties()
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What XML, in which texts travel to the server, has no way to write."""
+
+
+def require_text(name: str, text: str) -> None:
+    """Raises UsageError where a text has such a character."""
+    if found := NO_TEXT.search(text):
+        raise UsageError(f"{name} has the character {found[0]!r}, which cannot be sent; leave it out")
 
 
 def _require_in_range(version: VersionNumber) -> None:
@@ -77,3 +87,6 @@ def _require_in_range(version: VersionNumber) -> None:
             f"{version} cannot be a version's number: major is 1 to 2147, minor and revision 0 to 999, "
             "and 2147.483.647 is the last"
         )
+
+
+NONE_GIVEN = Properties()

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from between import between
 from conftest import FOLDER, PATIENT, Leftovers
+from emulator.caller import Caller
 
 from asyncupload import (
     AsyncUploadError,
@@ -203,3 +204,47 @@ async def test_a_document_that_is_not_there_cannot_be_downloaded(client: Client,
     with pytest.raises(NotFound):
         await client.download(f"{FOLDER}/nothing", tmp_path / "target")
     assert list(tmp_path.iterdir()) == [tmp_path / "server"]
+
+
+# ── discard ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _left_by(user: str, server: Emulator) -> str:
+    """The GUID of a handler with bytes in it, whose client has gone."""
+    async with Caller(server.url) as caller:
+        await caller.sign_in(user, user)
+        left = await caller.open()
+        assert (await caller.chunk(left, b"data")).ok
+    return left
+
+
+@pytest.mark.parametrize("form", ["{}", " {} ", "{{{}}}", "urn:uuid:{}"])
+async def test_a_handler_that_was_left_is_discarded(form: str, client: Client, emulator: Emulator) -> None:
+    """However its GUID is written. A second time does no harm."""
+    left = await _left_by("demo", emulator)
+    await client.discard(form.format(left.upper()))
+    assert await emulator.open_handlers() == []
+    await client.discard(left)
+
+
+async def test_a_handler_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    async with Emulator(tmp_path / "server", users={"demo": "demo", "anna": "anna"}) as server:
+        left = await _left_by("anna", server)
+        async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
+            await client.discard(left)
+        assert [handler.guid for handler in await server.open_handlers()] == [left]
+
+
+async def test_what_is_no_guid_is_not_asked_for(client: Client, emulator: Emulator) -> None:
+    for handler in ("", "the one", "7c9e6679-7425-40de-944b"):
+        with pytest.raises(UsageError, match="those are GUIDs"):
+            await client.discard(handler)
+    assert emulator.calls == []
+
+
+async def test_discarding_outwaits_what_passes(tmp_path: Path) -> None:
+    script = at({("DeleteUploadHandler", 1): "drop-after", ("DeleteUploadHandler", 2): "expire-ticket"})
+    async with Emulator(tmp_path / "server", script=script) as server:
+        async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
+            await client.discard("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+        assert [call.operation for call in server.calls].count("DeleteUploadHandler") == 3

@@ -65,7 +65,7 @@ WORDS: dict[str, set[str]] = {
 
 CALLS: dict[str, set[str]] = {
     "print": set(),
-    "anyio.sleep": {"_retry"},
+    "anyio.sleep": {"_retry", "bulk"},
     "asyncio.sleep": set(),
     "time.sleep": set(),
     "asyncio.ensure_future": {"_shield"},

@@ -1,4 +1,4 @@
-"""Everything that the README shows is run."""
+"""Everything that the README and the guide show is run."""
 
 import os
 import re
@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 import asyncupload
+from asyncupload.cli import COMMANDS
 from asyncupload.cli.results import EXIT_CODES
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text("utf-8")
+GUIDE = (TOP / "docs" / "guide.md").read_text("utf-8")
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _free_port() -> str:
@@ -73,7 +76,33 @@ def test_the_shell_example_of_the_first_screen(folder: Path) -> None:
     output = _shell(commands, folder)
     assert "stored /Library/big.iso" in output
     assert '"path": "/Library/folder.tar"' in output
+    assert "verified /Library/big.iso" in output
     assert (folder / "back.iso").read_bytes() == (folder / "big.iso").read_bytes()
+
+
+def test_the_guide_from_top_to_bottom(folder: Path) -> None:
+    output = _shell("".join(_blocks("sh", GUIDE)), folder)
+    for said in (
+        '"version_id": 2000001',
+        "downloaded /Library/big.iso to ",
+        ", by bytes",
+        '"source": "-"',
+        " is not the same",
+    ):
+        assert said in output
+    assert output.count("unpacked") == 2
+    assert '"status": "discarded"' in output
+    for name in ("old.iso", "new.iso"):
+        assert (folder / name).read_bytes() == (folder / "big.iso").read_bytes()
+
+
+def test_the_guide_shows_every_command_and_every_page_is_linked() -> None:
+    shown = set(
+        re.findall(r"^(?:.*\| )?asyncupload ([a-z-]+)", "".join(_blocks("sh", README + GUIDE)), flags=re.MULTILINE)
+    )
+    assert shown == set(COMMANDS) - {"demo"}  # that is `make demo`
+    for page in re.findall(r"\]\(([^):]+)\)", README):
+        assert (TOP / page).is_file(), page
 
 
 def test_the_python_example_of_the_first_screen(folder: Path) -> None:
@@ -98,7 +127,7 @@ def test_the_server_with_trouble_starts_as_shown(folder: Path) -> None:
 
 
 def test_the_make_targets_exist() -> None:
-    makefile = (Path(__file__).parent.parent / "Makefile").read_text("utf-8")
+    makefile = (TOP / "Makefile").read_text("utf-8")
     for target in set(re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 

@@ -20,8 +20,13 @@ from asyncupload import (
     ServerError,
     TicketRefused,
 )
-from asyncupload._reply import Answer, Reply, read
+from asyncupload._call import LostReply
+from asyncupload._outcome import outcome_of
+from asyncupload._reply import Answer, Reply, read, read_description
 from asyncupload._secret import Secret
+from asyncupload.emulator.operations import SIGNATURES
+from asyncupload.emulator.wsdl import wsdl
+from asyncupload.errors import Outcome
 
 TICKET = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -396,6 +401,171 @@ def test_what_a_redirect_names_can_be_printed() -> None:
 def test_a_redirect_to_nowhere_says_so() -> None:
     with pytest.raises(Redirected, match="redirects to nowhere"):
         read("LogOut", Answer(302, b""), shown)
+
+
+def test_a_request_that_is_too_large_tells_what_can_be_done() -> None:
+    """Where smaller chunks are of no use any more, somebody has to raise a limit, and has to know which."""
+    error = foreign("<html><head><title>413</title></head><h1>413 Request Entity Too Large</h1></html>", 413)
+
+    assert "HTTP 413: “413 Request Entity Too Large”" in str(error)
+    assert "client_max_body_size" in str(error)
+    assert "maxAllowedContentLength" in str(error)
+
+
+def test_a_pages_title_is_not_quoted_beside_its_heading() -> None:
+    page = "<html><head lang=en>\n<title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center>"
+
+    assert str(foreign(page, 502)) == "UploadFileChunk: HTTP 502: “502 Bad Gateway”"
+    assert "“the header of it”" in str(foreign("<header>the header</header> of it", 502))
+
+
+# ── SOAP ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TEMPURI = 'xmlns="http://tempuri.org/"'
+
+
+def enveloped(inside: str, prefix: str = "soap:", around: str = TEMPURI) -> str:
+    """A SOAP answer with that element in it."""
+    space = f'xmlns:{prefix[:-1]}="http://schemas.xmlsoap.org/soap/envelope/"' if prefix else ""
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?><{prefix}Envelope {space}><{prefix}Header/><{prefix}Body>'
+        f"<UploadFileChunkResponse {around}><UploadFileChunkResult>{inside}</UploadFileChunkResult>"
+        f"</UploadFileChunkResponse></{prefix}Body></{prefix}Envelope>"
+    )
+
+
+@pytest.mark.parametrize("prefix", ["soap:", "s:", ""])
+@pytest.mark.parametrize("around", [TEMPURI, ""], ids=["in a namespace", "without"])
+@pytest.mark.parametrize("own", ["", 'xmlns="" ', f"{TEMPURI} "], ids=["inherited", "none", "its own"])
+@pytest.mark.parametrize("root", ["root", "response", "Response"])
+def test_an_answer_is_found_in_its_envelope(prefix: str, around: str, own: str, root: str) -> None:
+    """The pages and the servers in the field are not of one mind about namespaces."""
+    reply = ok(enveloped(f'<{root} {own}success="true" filehexcrc="A3"><x>y</x></{root}>', prefix, around))
+
+    assert reply.crc("filehexcrc") == 0xA3
+    child = reply.child("x")
+    assert child is not None
+    assert child.text == "y"
+
+
+def test_refusals_are_found_in_envelopes() -> None:
+    assert type(refused(enveloped('<root success="true" tryagain="true"/>'))) is ChunkRefused
+    assert type(refused(enveloped('<root success="false" errorCode="4010"/>'))) is TicketRefused
+    assert type(refused(enveloped('<root success="false" errorCode="4000" error="gone"/>'))) is HandlerLost
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["", "text", "&lt;root success='true'/&gt;", "<other/>", "<a><root success='true'/></a>"],
+    ids=["nothing", "text", "XML as text", "another element", "deeper"],
+)
+def test_an_envelope_without_an_answer_is_foreign(inside: str) -> None:
+    assert type(foreign(enveloped(inside))) is ForeignReply
+
+
+def fault(code: str, text: str = "Server was unable to read request.") -> bytes:
+    """As .NET writes it."""
+    return (
+        '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
+        f"<faultcode>{code}</faultcode><faultstring>{text}</faultstring><detail /></soap:Fault></soap:Body>"
+        "</soap:Envelope>"
+    ).encode()
+
+
+@pytest.mark.parametrize("lost_reply", [LostReply.PROVE, LostReply.ASK])
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("soap:Client", Outcome.NOT_APPLIED),
+        ("Client", Outcome.NOT_APPLIED),
+        ("soap:Server", Outcome.UNKNOWN),
+        ("Server", Outcome.UNKNOWN),
+        ("soap:MustUnderstand", Outcome.UNKNOWN),
+        ("", Outcome.UNKNOWN),
+    ],
+)
+def test_a_fault_is_a_refusal_that_did_nothing_only_if_the_sender_is_at_fault(
+    code: str, outcome: Outcome, lost_reply: LostReply
+) -> None:
+    """The others may come after a chunk was appended, or a document made."""
+    with pytest.raises(ServerError) as caught:
+        read("UploadFileChunk", Answer(500, fault(code)), shown)
+
+    assert type(caught.value) is ServerError
+    assert "Server was unable to read request." in str(caught.value)
+    assert not caught.value.transient
+    assert outcome_of(caught.value, body_left=True, lost_reply=lost_reply) is outcome
+    assert outcome_of(caught.value, body_left=False, lost_reply=lost_reply) is Outcome.NOT_APPLIED
+
+
+def test_a_fault_shows_no_secret_and_steers_no_terminal() -> None:
+    with pytest.raises(ServerError) as caught:
+        read("FolderExists", Answer(500, fault("soap:Client", f"ticket {TICKET}\n is\u009b31m bad {'x' * 5000}")), hide)
+
+    assert str(caught.value).startswith("FolderExists: ticket ••• is 31m bad x")
+    assert str(caught.value).isprintable()
+    assert len(caught.value.text) <= 500
+
+
+def test_a_fault_without_words_says_so() -> None:
+    with pytest.raises(ServerError, match="LogOut: a SOAP fault without a reason"):
+        read("LogOut", Answer(500, fault("soap:Client", "")), shown)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"<html><p>faultcode</p>"),
+        (500, b'<!DOCTYPE x [<!ENTITY a "b">]><x><faultcode>&a;</faultcode></x>'),
+        (200, fault("soap:Client")),
+        (502, fault("soap:Client")),
+    ],
+    ids=["no XML", "a document type", "status 200", "status 502"],
+)
+def test_what_only_looks_like_a_fault_is_foreign(status: int, body: bytes) -> None:
+    error = foreign(body, status)
+
+    assert error.status == status
+    assert outcome_of(error, body_left=True, lost_reply=LostReply.ASK) is Outcome.UNKNOWN
+
+
+# ── the service's description of itself ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_description_tells_every_operations_fields_in_order() -> None:
+    described = read_description(Answer(200, wsdl(SIGNATURES, "http://host/srv.asmx").body))
+
+    for operation, fields in SIGNATURES.items():
+        assert described[operation.lower()] == tuple(field.name for field in fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html><p>Welcome", b"<root success='true'/>", b'<!DOCTYPE a [<!ENTITY b "c">]><a/>', b"\x00\xff", b"{}"],
+)
+def test_what_is_no_description_tells_nothing(body: bytes) -> None:
+    assert read_description(Answer(200, body)) == {}
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
+def test_a_server_may_keep_its_description_to_itself(status: int) -> None:
+    """ASMX answers 500 where its documentation is switched off."""
+    assert read_description(Answer(status, b"<p>no</p>")) == {}
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_a_description_that_is_not_to_be_had_at_the_moment_is_worth_another_try(status: int) -> None:
+    with pytest.raises(ForeignReply) as caught:
+        read_description(Answer(status, b"", retry_after=2.0))
+
+    assert caught.value.transient
+    assert caught.value.retry_after == 2.0
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_description_or_none(body: bytes) -> None:
+    for found in read_description(Answer(200, body)).values():
+        assert isinstance(found, tuple)
 
 
 # ── secrets ───────────────────────────────────────────────────────────────────────────────────────────────────────────

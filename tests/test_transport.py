@@ -1,23 +1,31 @@
 """One POST, one answer: what is known of the request however the connection ends. Raw sockets play the server."""
 
 import asyncio
+import base64
+import binascii
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
+import anyio.to_thread
 import pytest
 import trustme
 from aiohttp.abc import AbstractStreamWriter
+from blockbuster import BlockBusterFunction, BlockingError
+from conftest import FOLDER
 from multidict import CIMultiDict
 
-from asyncupload._body import Body
+from asyncupload import Client, Settings
+from asyncupload._body import SLICE as BASE64_SLICE
+from asyncupload._body import Base64, Body
 from asyncupload._reply import Answer
 from asyncupload._transport import SLICE, Delivery, Transport, _endpoint, _Payload, _seconds, translate
+from asyncupload.emulator import Emulator
 from asyncupload.errors import (
     AsyncUploadError,
     ConnectFailed,
@@ -124,6 +132,39 @@ async def test_the_request_is_a_post_to_the_operation_with_its_whole_body() -> N
     assert b"Content-Type: text/x\r\n" in request
     assert b"Accept-Encoding: identity\r\n" in request, "an answer's bound must hold for what it becomes in memory"
     assert request.endswith(b"\r\n\r\nabcd")
+
+
+async def test_what_goes_in_an_envelope_goes_to_the_service_itself() -> None:
+    """And says in a header what is asked."""
+    seen = list[bytes]()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await _read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with _server(talk) as url:
+        await _post(f"{url}/ir", Body("text/xml; charset=utf-8", (b"<x/>",), action='"http://tempuri.org/Op"'))
+    (request,) = seen
+    assert request.startswith(b"POST /ir/srv.asmx HTTP/1.1\r\n")
+    assert b'SOAPAction: "http://tempuri.org/Op"\r\n' in request
+    assert b"Content-Type: text/xml; charset=utf-8\r\n" in request
+
+
+async def test_the_service_is_asked_about_itself_without_a_word_about_the_user() -> None:
+    seen = list[bytes]()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<wsdl/>")
+
+    async with _server(talk) as url, _transport(f"{url}/ir") as transport:
+        assert await transport.describe(seconds=5, limit=7) == Answer(200, b"<wsdl/>")
+    async with _server(talk) as url, _transport(url) as transport:
+        with pytest.raises(ForeignReply, match="WSDL: the answer is larger than 6 bytes"):
+            await transport.describe(seconds=5, limit=6)
+    assert seen[0].startswith(b"GET /ir/srv.asmx?WSDL HTTP/1.1\r\n")
+    assert b"cookie" not in seen[0].lower()
+    assert b"authorization" not in seen[0].lower()
 
 
 async def test_refused_connections_have_applied_nothing() -> None:
@@ -398,6 +439,65 @@ async def test_a_bodys_payload_does_not_show_it() -> None:
     assert "hush" not in repr(payload)
     with pytest.raises(TypeError):
         payload.decode()
+
+
+# ── base64 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def watched_base64() -> Iterator[None]:
+    """Base64 made by the package on the event loop raises BlockingError: a chunk of 32 MiB would hold up everybody."""
+    watch = BlockBusterFunction(binascii, "b2a_base64", scanned_modules="asyncupload").activate()
+    yield
+    watch.deactivate()
+
+
+@pytest.mark.usefixtures("watched_base64")
+async def test_base64_on_the_event_loop_would_be_noticed() -> None:
+    with pytest.raises(BlockingError):
+        Base64(b"data").slice(0)
+
+
+@pytest.mark.usefixtures("watched_base64")
+@pytest.mark.parametrize("plus", [b"+", b"%2B"])
+async def test_a_chunk_in_base64_arrives_whole_and_is_written_in_threads(plus: bytes) -> None:
+    chunk, seen = b"\xfb\xef\xbe" * 400_000 + b"rest", list[bytes]()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await _read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    delivery = Delivery()
+    async with _server(talk) as url:
+        piece = await anyio.to_thread.run_sync(Base64, chunk, plus)
+        await _post(url, Body("text/x", (b"before", piece, b"after")), delivery=delivery)
+    (request,) = seen
+    expected = b"before" + base64.b64encode(chunk).replace(b"+", plus) + b"after"
+    assert request.partition(b"\r\n\r\n")[2] == expected
+    assert b"Content-Length: %d\r\n" % len(expected) in request
+    assert delivery.complete
+
+
+@pytest.mark.usefixtures("watched_base64")
+@pytest.mark.parametrize("encoding", ["form", "soap"])
+async def test_no_base64_is_made_on_the_event_loop_in_a_whole_upload(
+    encoding: Literal["form", "soap"], emulator: Emulator
+) -> None:
+    """Neither to write it nor, in a form, to find out beforehand how long it will be."""
+    settings, data = Settings(chunk_size=500_000, encoding=encoding), bytes(range(256)) * 5000
+    async with Client(emulator.url, user="demo", password="demo", settings=settings) as client:
+        await client.upload(data, to=f"{FOLDER}/file")
+    assert (await emulator.content(f"{FOLDER}/file")).read_bytes() == data
+    assert {call.way for call in emulator.calls if call.operation == "UploadFileChunk"} == {encoding}
+
+
+async def test_base64_is_made_a_slice_at_a_time() -> None:
+    """So that a chunk costs no more memory than it does raw."""
+    chunk, delivery = bytes(2 * BASE64_SLICE + 5), Delivery()
+    recorder = _Recorder(delivery)
+    await _Payload(Body("x", (b"head", Base64(chunk), b"tail")), delivery).write(recorder)
+    assert [len(piece) for piece, _ in recorder.written] == [4, BASE64_SLICE * 4 // 3, BASE64_SLICE * 4 // 3, 8, 4]
+    assert [complete for _, complete in recorder.written] == [False, False, False, False, True]
 
 
 # ── words for errors ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -43,8 +43,8 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
         State.PLANNED: frozenset({State.SENDING, State.SKIPPED, State.FAILED}),
         # Back to planned: given back. A lease that is over leaves the row where it is, for its next owner to find.
         State.SENDING: frozenset({State.PLANNED, State.COMMITTING, State.UNCHANGED, State.SKIPPED, State.FAILED}),
-        # Back to planned: the server was asked, and the document is not there.
-        State.COMMITTING: frozenset({State.STORED, State.PLANNED, State.FAILED}),
+        # Back to planned: the server was asked, and the document is not there. The request may leave again.
+        State.COMMITTING: frozenset({State.COMMITTING, State.STORED, State.PLANNED, State.FAILED}),
         # Back to planned: the file is another one now, or a retry was asked for.
         State.STORED: frozenset({State.PLANNED}),
         State.UNCHANGED: frozenset({State.PLANNED}),

@@ -2,20 +2,48 @@
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
 
 import click
 
 from asyncupload import __version__
 
-from .check import check
-from .demo import demo
-from .download import download
-from .serve import serve
-from .upload import upload
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "upload": "Bring one file, or what comes on standard input.",
+        "upload-zip": "Bring a ZIP archive, of whose entries the server makes documents.",
+        "download": "Bring a document back, verified.",
+        "verify": "Find out whether a stored document is this file.",
+        "discard": "Delete upload handlers that were left on the server.",
+        "check": "Reach the server, log in, and say what it grants.",
+        "serve": "Run a document server on this machine.",
+        "demo": "Bring a file up to such a server and back, and compare.",
+    }
+)
+"""What there is, in the order of the help. Each stands in the module of its name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _OnDemand(click.Group):
+    """Imports a command when it is asked for: the help of all of them needs neither a client nor a server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f".{name}", __name__), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_OnDemand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="asyncupload")
 def commands() -> None:
     """Bring files into an infoRouter document server: in order, CRC-checked, exactly once.
@@ -28,10 +56,6 @@ def commands() -> None:
                 4 login or rights            5 server unavailable     6 verification failed
                 7 outcome unknown            130/143 interrupted
     """
-
-
-for command in (upload, download, check, serve, demo):
-    commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,8 +36,7 @@ def check(connection: Connection, chunk_size: int, voice: Voice) -> int:
         return results.failed(error, "", voice)
     except Interrupted as signal:
         return results.interrupted(signal, "interrupted", "", voice)
-    results.fact(voice, {"status": "ok", **asdict(report)}, _sentences(report))
-    return 0
+    return results.fact(voice, {"status": "ok", **asdict(report)}, _sentences(report))
 
 
 def _sentences(report: ServerReport) -> str:

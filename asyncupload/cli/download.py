@@ -5,14 +5,17 @@ from pathlib import Path
 
 import click
 
+from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError
-from asyncupload.events import Downloaded
+from asyncupload.events import Downloaded, Listener
+from asyncupload.properties import VersionNumber
 from asyncupload.settings import Settings
 
 from . import results
 from .options import Connection, Voice, chunk_size_option, connection_options, voice_options
-from .progress import shown
-from .running import Interrupted, run
+from .properties import version_option
+from .running import Interrupted
+from .transfer import transferred
 
 
 @click.command()
@@ -20,27 +23,32 @@ from .running import Interrupted, run
 @click.argument("target", type=click.Path(path_type=Path))
 @connection_options
 @chunk_size_option
+@version_option("Which version to bring; by default the published one, or else the latest.")
 @voice_options
-def download(path: str, target: Path, connection: Connection, chunk_size: int, voice: Voice) -> int:
-    """Bring the document at PATH back into the file TARGET (or into the directory of that name), verified."""
+def download(
+    path: str,
+    target: Path,
+    connection: Connection,
+    chunk_size: int,
+    document_version: VersionNumber | None,
+    voice: Voice,
+) -> int:
+    """Bring the document at PATH back into the file TARGET (or into the directory of that name), verified.
+
+    What came before an interruption stays beside TARGET: the same command goes on from there.
+    """
     name = path.replace("\\", "/").rpartition("/")[2]
     # Not Path.is_dir: that raises where a folder on the way may not be looked into. Writing says it better.
     file = target / name if os.path.isdir(target) else target  # noqa: PTH112
+    number = document_version.packed if document_version else None
 
-    def download_shown() -> Downloaded:
-        # Made before the loop and before the bar: it may ask for the password.
-        client = connection.client(Settings(chunk_size=chunk_size))
-        with shown(voice, name) as show:
-
-            async def work() -> Downloaded:
-                async with client:
-                    return await client.download(path, file, on_event=show)
-
-            return run(work)
+    async def work(client: Client, show: Listener) -> Downloaded:
+        return await client.download(path, file, version=number, on_event=show)
 
     try:
-        return results.downloaded(download_shown(), voice)
+        return results.downloaded(transferred(connection, Settings(chunk_size=chunk_size), voice, name, work), voice)
     except AsyncUploadError as error:
         return results.failed(error, path, voice)
     except Interrupted as signal:
-        return results.interrupted(signal, f"interrupted; {file} is as it was", path, voice)
+        message = f"interrupted; {file} is as it was, and the same command goes on from there"
+        return results.interrupted(signal, message, path, voice)

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 
-from asyncupload.client import Client
 from asyncupload.errors import UsageError
 from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK, Settings
+
+if TYPE_CHECKING:
+    from asyncupload.client import Client
 
 PREFIX = "ASYNCUPLOAD_"
 
@@ -24,8 +25,10 @@ Command = Callable[..., Any]
 
 
 def option(name: str, *more: str, **rest: Any) -> Callable[[Command], Command]:
-    """A click option whose environment variable is its long name: ``--chunk-size`` is ``ASYNCUPLOAD_CHUNK_SIZE``."""
-    return click.option(name, *more, envvar=PREFIX + name.strip("-").upper().replace("-", "_"), **rest)
+    """A click option whose environment variable is its long name: ``--chunk-size`` is ``ASYNCUPLOAD_CHUNK_SIZE``, and
+    ``--notify/--no-notify`` is ``ASYNCUPLOAD_NOTIFY``."""
+    long = name.partition("/")[0].strip("-")
+    return click.option(name, *more, envvar=PREFIX + long.upper().replace("-", "_"), **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Connection:
     ticket: str | None
     ca_file: Path | None
 
-    def client(self, settings: Settings | None = None) -> Client:
+    def client(self, settings: Settings | None = None) -> "Client":
         """A client, not yet opened.
 
         May ask for the password, or run the command that knows it: to be called where a Ctrl-C still ends that.
@@ -50,6 +53,8 @@ class Connection:
         ticket = self.ticket or None
         if ticket is None and not self.user:
             raise UsageError("who are you? give --user (or ASYNCUPLOAD_USER) and a password, or --ticket")
+        from asyncupload.client import Client  # noqa: PLC0415  (not for those who get no further)
+
         return Client(
             self.server,
             user=None if ticket else self.user,
@@ -154,10 +159,23 @@ def chunk_size_option(command: Command) -> Command:
     )(command)
 
 
+def encoding_option(command: Command) -> Command:
+    """Adds ``--encoding``."""
+    return option(
+        "--encoding",
+        type=click.Choice(["auto", "multipart", "form", "soap"]),
+        default="auto",
+        show_default=True,
+        help="How chunks travel: raw, in base64, or by SOAP; auto finds out.",
+    )(command)
+
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _log_to_standard_error(level: int) -> None:
+    import structlog  # noqa: PLC0415  (a tenth of a second, for those who ask for it)
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from asyncupload.bulk.progress import Progress
+from asyncupload.bulk.rows import ENDED, State
 from asyncupload.errors import (
     AccessDenied,
     AsyncUploadError,
@@ -22,7 +25,7 @@ from asyncupload.errors import (
     TransportError,
     UsageError,
 )
-from asyncupload.events import Downloaded, Receipt
+from asyncupload.events import Downloaded, Receipt, Unpacked, Verified
 
 from .options import Voice
 from .running import Interrupted
@@ -56,7 +59,7 @@ def exit_code(error: AsyncUploadError) -> int:
 
 def stored(receipt: Receipt, voice: Voice) -> int:
     """Say that a document is stored, or was so before."""
-    _say(
+    return fact(
         voice,
         {
             "status": receipt.status,
@@ -73,12 +76,32 @@ def stored(receipt: Receipt, voice: Voice) -> int:
         f"{receipt.status} {receipt.path}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
         f"CRC-32 {receipt.crc32:08X}, document {receipt.document_id}, version {receipt.version_id}",
     )
-    return 0
+
+
+def unpacked(archive: Unpacked, voice: Voice) -> int:
+    """Say what became of an archive's entries: a failure if one of them is no document now."""
+    facts = {
+        "size": archive.size,
+        "crc32": f"{archive.crc32:08X}",
+        "items": [{"name": item.name, "error": item.error} for item in archive.items],
+        "seconds": round(archive.seconds, 3),
+    }
+    if not archive.failed:
+        return fact(
+            voice,
+            {"status": "unpacked", "path": archive.folder, **facts},
+            f"unpacked into {archive.folder}: {amount(archive.size)} in {archive.seconds:.1f} s, "
+            f"CRC-32 {archive.crc32:08X}",
+        )
+    told = "".join(f"\n  {item.name}: {item.error}" for item in archive.failed)
+    message = f"{archive.folder}: entries of which no document was made: {len(archive.failed)}{told}"
+    return gave_up("EntriesFailed", message, archive.folder, voice, 1, **facts)
 
 
 def downloaded(receipt: Downloaded, voice: Voice) -> int:
     """Say that a document is back."""
-    _say(
+    resumed = f", resumed at {amount(receipt.resumed)}" if receipt.resumed else ""
+    return fact(
         voice,
         {
             "status": "downloaded",
@@ -87,23 +110,41 @@ def downloaded(receipt: Downloaded, voice: Voice) -> int:
             "size": receipt.size,
             "crc32": f"{receipt.crc32:08X}",
             "compared": receipt.compared,
+            "resumed": receipt.resumed,
             "seconds": round(receipt.seconds, 3),
         },
-        f"downloaded {receipt.path} to {receipt.target}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
+        f"downloaded {receipt.path} to {receipt.target}: {amount(receipt.size)} in {receipt.seconds:.1f} s{resumed}, "
         f"CRC-32 {receipt.crc32:08X}",
     )
-    return 0
 
 
-def failed(error: AsyncUploadError, path: str, voice: Voice) -> int:
+def verified(proof: Verified, source: str, voice: Voice) -> int:
+    """Say that a document is what is here."""
+    return fact(
+        voice,
+        {
+            "status": "verified",
+            "path": proof.path,
+            "source": source,
+            "size": proof.size,
+            "crc32": f"{proof.crc32:08X}",
+            "verified_by": proof.verified_by,
+            "seconds": round(proof.seconds, 3),
+        },
+        f"verified {proof.path}: {amount(proof.size)} in {proof.seconds:.1f} s, CRC-32 {proof.crc32:08X}, "
+        f"by {proof.verified_by}",
+    )
+
+
+def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
-    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error))
+    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error), **more)
 
 
-def gave_up(kind: str, message: str, path: str, voice: Voice, code: int) -> int:
-    """Say that there is no result, as a JSON object or as a sentence, and return the exit code."""
+def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more: Any) -> int:
+    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
     if voice.json:
-        _print_json({"status": "failed", "path": path, "error": kind, "message": message})
+        _print_json({"status": "failed", "path": path, "error": kind, "message": message, **more})
     click.echo(f"asyncupload: {message}", err=True)
     return code
 
@@ -117,9 +158,70 @@ def interrupted(signal: Interrupted, message: str, path: str, voice: Voice) -> i
     return code
 
 
-def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> None:
-    """A result of another kind."""
-    _say(voice, facts, sentence)
+def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
+    """Say a result, as a JSON object or as a sentence; returns the exit code of a success."""
+    if voice.json:
+        _print_json(facts)
+    elif not voice.quiet:
+        click.echo(sentence)
+    return 0
+
+
+def loaded(last: Progress, error: AsyncUploadError | None, interrupted: int, journal: Path, voice: Voice) -> int:
+    """Say how a load of many files ended."""
+    counts = {str(state): last.counts[state].rows for state in ENDED} | {"cancelled": last.cancelled}
+    facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
+    facts |= {
+        "sent": last.sent,
+        "seconds": round(last.seconds, 3),
+        "bottleneck": last.waits.bottleneck,
+        "journal": str(journal),
+    }
+    if error is not None:
+        facts |= {"error": type(error).__name__, "message": str(error)}
+    rate = last.sent / max(last.seconds, 1e-6)
+    words = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    sentences = [
+        f"{last.rows:,} files: {words or 'nothing to do'}" + (f"; {last.left_out:,} left out" if last.left_out else ""),
+        f"{amount(last.sent)} in {last.seconds:.0f} s, {amount(rate)}/s"
+        + (f"; most of the time was spent waiting for: {last.waits.bottleneck}" if last.waits.bottleneck else ""),
+    ]
+    if last.counts[State.FAILED].rows:
+        sentences.append(
+            f"asyncupload explain {journal} PATH says why one failed; asyncupload retry {journal} plans them again"
+        )
+    if last.cancelled:
+        sentences.append("the same command goes on from here")
+    fact(voice, facts, "\n".join(sentences))
+    if error is not None:
+        click.echo(f"asyncupload: ended early: {error}", err=True)
+    return interrupted or _code_of(last, error)
+
+
+def _code_of(last: Progress, error: AsyncUploadError | None) -> int:
+    if error is not None:
+        return exit_code(error)
+    if last.counts[State.FAILED].rows or last.cancelled:
+        return 1
+    return 3 if last.counts[State.SKIPPED].rows else 0
+
+
+def foretold(counts: dict[str, int], left_out: int, voice: Voice) -> int:
+    """Say what a run would do."""
+    words = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+    facts = {"status": "summary", "rows": sum(counts.values()), **counts, "left_out": left_out}
+    fact(voice, facts, f"{sum(counts.values()):,} files: {words or 'nothing to do'}; nothing was sent")
+    return 1 if counts.get("failed") else 3 if counts.get("skipped") else 0
+
+
+def line(facts: dict[str, Any]) -> None:
+    """One JSON object on a line of its own."""
+    _print_json(facts)
+
+
+def shown(text: str) -> str:
+    """Text of the server's, or of a file's name, as far as it may go to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def amount(size: float) -> str:
@@ -129,13 +231,6 @@ def amount(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
-
-
-def _say(voice: Voice, facts: dict[str, Any], sentence: str) -> None:
-    if voice.json:
-        _print_json(facts)
-    elif not voice.quiet:
-        click.echo(sentence)
 
 
 def _print_json(facts: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ class Handlers:
     def __init__(self, db: sqlite3.Connection, staging: Path) -> None:
         self._db = db
         self._staging = staging
+        self._leaving: set[int] = set()
 
     def create(self, ticket: Ticket | None, chunk_size: int) -> UploadHandler:
         guid, now = str(uuid.uuid4()), time.time()
@@ -80,13 +81,30 @@ class Handlers:
         return replace(handler, size=size, crc=crc, completed=last, owner=owner, ticket=bound, touched=now)
 
     def take(self, handler: UploadHandler, target: Path) -> None:
-        """Move the staged bytes to `target`; the handler is gone."""
-        self._path(handler.id).replace(target)
-        self._db.execute("DELETE FROM uploads WHERE id = ?", (handler.id,))
+        """Put the staged bytes at `target`, over what a crash may have left there; the handler is gone."""
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(self._path(handler.id))
+        except OSError:  # a file system without links
+            shutil.copyfile(self._path(handler.id), target)
+        self.delete(handler)
 
     def delete(self, handler: UploadHandler) -> None:
-        self._path(handler.id).unlink(missing_ok=True)
+        """The handler is gone; its bytes go when that is certain (`sweep`)."""
         self._db.execute("DELETE FROM uploads WHERE id = ?", (handler.id,))
+        self._leaving.add(handler.id)
+
+    def sweep(self) -> None:
+        """After each transaction: remove the bytes of handlers that are gone.
+
+        Not within it. A process killed in between has a handler without a row, which `recover` clears away, and never
+        a row without its bytes.
+        """
+        leaving, self._leaving = self._leaving, set()
+        for handler in leaving:
+            # The row is still there if the transaction was taken back.
+            if self._db.execute("SELECT 1 FROM uploads WHERE id = ?", (handler,)).fetchone() is None:
+                self._path(handler).unlink(missing_ok=True)
 
     def delete_all(self) -> None:
         for handler in self.open():

@@ -66,8 +66,11 @@ class Store:
     def _transaction(self, job: Callable[[], T]) -> T:
         if self._db is None:
             raise RuntimeError("the store is closed")
-        with self._db:
-            return job()
+        try:
+            with self._db:
+                return job()
+        finally:
+            self.handlers.sweep()
 
     def _open(self) -> None:
         staging, contents = self._folder / "staging", self._folder / "contents"

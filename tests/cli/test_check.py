@@ -5,11 +5,11 @@ import signal
 
 from .answering import Answer, answering
 from .commands import end, run, start
-from .conftest import CHUNK, PASSWORD, Server
+from .conftest import CHUNK, PASSWORD, Here, Server
 
 
-def test_in_words_it_names_the_server_the_user_and_what_is_granted(server: Server) -> None:
-    ended = run("check", env=server.login)
+def test_in_words_it_names_the_server_the_user_and_what_is_granted(server: Server, here: Here) -> None:
+    ended = here("check", env=server.login)
     assert (ended.code, ended.err) == (0, "")
     *told, round_trip = ended.out.splitlines()
     assert told == [
@@ -37,22 +37,22 @@ def test_json_is_one_object_with_what_was_found_out(server: Server) -> None:
     }
 
 
-def test_it_leaves_nothing_on_the_server_and_logs_out(server: Server) -> None:
-    assert run("check", "--quiet", env=server.login) == (0, "", "")
+def test_it_leaves_nothing_on_the_server_and_logs_out(server: Server, here: Here) -> None:
+    assert here("check", "--quiet", env=server.login) == (0, "", "")
     assert server.calls("CreateUploadHandler") == 1
     assert server.left() == 0
     assert server.calls("LogOut") == 1
 
 
-def test_a_refused_login_is_an_exit_code_of_its_own(server: Server) -> None:
-    ended = run("check", "--json", env={**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"})
+def test_a_refused_login_is_an_exit_code_of_its_own(server: Server, here: Here) -> None:
+    ended = here("check", "--json", env={**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"})
     assert ended.code == 4
     assert (ended.said["status"], ended.said["path"], ended.said["error"]) == ("failed", "", "LoginRefused")
     assert server.calls("AuthenticateUser") == 1
     assert "wrong guess" not in ended.out + ended.err
 
 
-def test_an_older_server_that_does_not_tell_its_limits_is_good_enough() -> None:
+def test_an_older_server_that_does_not_tell_its_limits_is_good_enough(here: Here) -> None:
     answers = {
         "ServerInfo": '<root success="true" VersionNumber="7.5" />',
         "AuthenticateUser": '<root success="true" ticket="t" username="jsmith" />',
@@ -68,7 +68,7 @@ def test_an_older_server_that_does_not_tell_its_limits_is_good_enough() -> None:
         return Answer(200, answers[operation]) if operation in answers else Answer(404, "Not Found")
 
     with answering(answer) as url:
-        ended = run("check", "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": PASSWORD})
+        ended = here("check", "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": PASSWORD})
     assert ended.code == 0, ended
     assert "GetGeneralAppSettings" in asked
     assert "version 7.5" in ended.out

@@ -1,6 +1,7 @@
 """The command as a whole: what it documents, and the one rule by which options get their environment names."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,21 +9,49 @@ import click
 import pytest
 
 import asyncupload
-from asyncupload.cli import commands, main
+from asyncupload.cli import COMMANDS, commands, main
 
-from .commands import run
+from .commands import PATIENCE, environment, run
 from .conftest import Here
 
-NAMES = ("check", "demo", "download", "serve", "upload")
-CLIENT_COMMANDS = ("check", "download", "upload")
+NAMES = ("check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
+TRANSFERS = ("check", "download", "upload", "upload-zip", "verify")
+CLIENT_COMMANDS = (*TRANSFERS, "discard")
+
+HEAVY = {"aiohttp", "anyio", "rich", "structlog", "asyncupload.client", "asyncupload.emulator", "asyncupload.sources"}
+"""What takes longer to import than all else together."""
+
+
+def command(name: str) -> click.Command:
+    found = commands.get_command(click.Context(commands), name)
+    assert found is not None
+    return found
 
 
 def options(name: str) -> list[click.Option]:
-    return [parameter for parameter in commands.commands[name].params if isinstance(parameter, click.Option)]
+    return [parameter for parameter in command(name).params if isinstance(parameter, click.Option)]
 
 
 def test_these_are_the_commands() -> None:
-    assert sorted(commands.commands) == sorted(NAMES)
+    assert sorted(COMMANDS) == sorted(NAMES)
+    assert {name: command(name).name for name in NAMES} == {name: name for name in NAMES}
+
+
+def imported_by(*words: str) -> set[str]:
+    """What a process has imported when a command is through."""
+    program = "import sys; from asyncupload.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    typed = [sys.executable, "-c", program, *words]
+    done = subprocess.run(typed, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_comes_at_once() -> None:
+    assert not imported_by("--help") & HEAVY
+
+
+def test_a_server_needs_no_client_and_a_client_no_server() -> None:
+    assert not imported_by("serve", "--help") & {"asyncupload.client", "rich", "structlog"}
+    assert "asyncupload.emulator" not in imported_by("upload", "--help")
 
 
 def test_help_shows_every_command_the_exit_codes_and_the_rule() -> None:
@@ -39,8 +68,8 @@ def test_version_is_the_packages() -> None:
     assert run("--version") == (0, f"asyncupload, version {asyncupload.__version__}\n", "")
 
 
-def test_without_a_command_it_helps_and_says_that_this_was_not_enough() -> None:
-    ended = run()
+def test_without_a_command_it_helps_and_says_that_this_was_not_enough(here: Here) -> None:
+    ended = here()
     assert (ended.code, ended.out) == (2, "")
     assert "Usage: asyncupload" in ended.err
 
@@ -56,11 +85,16 @@ def test_what_is_not_understood_is_usage_and_where_help_is(here: Here, words: tu
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("name", ["Client", "nonsense"])
+def test_what_is_imported_on_first_use_is_there_and_else_nothing(name: str) -> None:
+    assert hasattr(asyncupload, name) == (name in asyncupload.__all__)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_and_every_option_is_documented(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert commands.commands[name].help
+    assert command(name).help
     for option in options(name):
         assert option.help, option.name
         assert max(option.opts, key=len) in shown
@@ -83,7 +117,9 @@ def test_a_password_on_the_command_line_is_not_offered(name: str) -> None:
 def test_a_client_command_takes_the_connection_and_the_voice(name: str) -> None:
     connection = {"--server", "--user", "--password-file", "--password-command", "--ticket", "--ca-file"}
     voice = {"--json", "--quiet", "-q", "--verbose", "-v"}
-    assert connection | voice | {"--chunk-size"} <= {word for option in options(name) for word in option.opts}
+    words = {word for option in options(name) for word in option.opts}
+    assert connection | voice <= words
+    assert ("--chunk-size" in words) == (name in TRANSFERS)
 
 
 def test_the_installed_command_is_this_one() -> None:

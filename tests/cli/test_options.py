@@ -26,20 +26,20 @@ def usage(ended: Ended, *words: str) -> None:
 # ── where the password comes from ──
 
 
-def test_a_password_file_gives_its_first_line(server: Server, tmp_path: Path) -> None:
+def test_a_password_file_gives_its_first_line(server: Server, tmp_path: Path, here: Here) -> None:
     (tmp_path / "pw").write_bytes(PASSWORD.encode() + b"\r\nanother line\n")
-    assert run("check", "-q", "--password-file", tmp_path / "pw", env=without_password(server)) == (0, "", "")
+    assert here("check", "-q", "--password-file", tmp_path / "pw", env=without_password(server)) == (0, "", "")
 
 
-def test_a_password_command_gives_its_first_line(server: Server) -> None:
+def test_a_password_command_gives_its_first_line(server: Server, here: Here) -> None:
     command = shlex.join([sys.executable, "-c", f"print({PASSWORD!r}); print('another line')"])
-    assert run("check", "-q", "--password-command", command, env=without_password(server)) == (0, "", "")
+    assert here("check", "-q", "--password-command", command, env=without_password(server)) == (0, "", "")
 
 
-def test_a_file_counts_more_than_the_environment(server: Server, tmp_path: Path) -> None:
+def test_a_file_counts_more_than_the_environment(server: Server, tmp_path: Path, here: Here) -> None:
     (tmp_path / "pw").write_text(PASSWORD)
     env = {**server.login, "ASYNCUPLOAD_PASSWORD": "wrong", "ASYNCUPLOAD_PASSWORD_FILE": str(tmp_path / "pw")}
-    assert run("check", "-q", env=env).code == 0
+    assert here("check", "-q", env=env).code == 0
 
 
 def test_at_a_terminal_it_is_asked_for_and_not_shown(server: Server, file: Path) -> None:
@@ -72,8 +72,8 @@ def test_without_user_and_ticket_it_asks_who(server: Server, here: Here) -> None
     usage(here("check", "--server", server.url), "--user", "ASYNCUPLOAD_USER", "--ticket")
 
 
-def test_missing_credentials_are_told_in_json_too(server: Server, file: Path) -> None:
-    ended = run("upload", file, "/Library/a.bin", "--json", env=without_password(server))
+def test_missing_credentials_are_told_in_json_too(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, "/Library/a.bin", "--json", env=without_password(server))
     assert ended.code == 2
     assert (ended.said["status"], ended.said["error"]) == ("failed", "UsageError")
     assert "no password" in ended.said["message"]
@@ -113,18 +113,18 @@ def test_a_password_command_that_fails_is_said(server: Server, here: Here, comma
 # ── the rest ──
 
 
-def test_a_ticket_takes_the_place_of_user_and_password(server: Server) -> None:
-    ended = run("check", "--server", server.url, "--ticket", "0b0e1c52-0000-4000-8000-000000000000", "-vv")
+def test_a_ticket_takes_the_place_of_user_and_password(server: Server, here: Here) -> None:
+    ended = here("check", "--server", server.url, "--ticket", "0b0e1c52-0000-4000-8000-000000000000", "-vv")
     assert ended.code == 4
     assert server.calls("AuthenticateUser") == 0
     assert "0b0e1c52" not in ended.out + ended.err
 
 
-def test_a_lent_ticket_is_used_and_lives_on(server: Server) -> None:
+def test_a_lent_ticket_is_used_and_lives_on(server: Server, here: Here) -> None:
     login = urllib.parse.urlencode({"UID": "jsmith", "PWD": PASSWORD}).encode()
     with urllib.request.urlopen(f"{server.url}/srv.asmx/AuthenticateUser", login, timeout=PATIENCE) as answer:
         ticket = answer.read().decode().partition('ticket="')[2].partition('"')[0]
-    ended = run("check", "--server", server.url, env={"ASYNCUPLOAD_TICKET": ticket})
+    ended = here("check", "--server", server.url, env={"ASYNCUPLOAD_TICKET": ticket})
     assert ended.code == 0, ended
     assert "user           jsmith" in ended.out
     assert server.calls("LogOut") == 0
@@ -140,14 +140,14 @@ def test_a_chunk_size_out_of_range_is_refused_with_the_range(server: Server, her
     assert server.calls("ServerInfo") == 0
 
 
-def test_options_come_from_the_environment(server: Server) -> None:
+def test_options_come_from_the_environment(server: Server, here: Here) -> None:
     env = {**server.login, "ASYNCUPLOAD_CHUNK_SIZE": str(CHUNK), "ASYNCUPLOAD_JSON": "1", "ASYNCUPLOAD_VERBOSE": "2"}
-    assert run("check", env=env).said["chunk_size"] == CHUNK
+    assert here("check", env=env).said["chunk_size"] == CHUNK
 
 
-def test_the_command_line_counts_more_than_the_environment(server: Server) -> None:
+def test_the_command_line_counts_more_than_the_environment(server: Server, here: Here) -> None:
     env = {**server.login, "ASYNCUPLOAD_CHUNK_SIZE": str(CHUNK)}
-    assert run("check", "--json", "--chunk-size", 2 * CHUNK, env=env).said["chunk_size"] == 2 * CHUNK
+    assert here("check", "--json", "--chunk-size", 2 * CHUNK, env=env).said["chunk_size"] == 2 * CHUNK
 
 
 def test_certificate_authorities_that_are_none_are_usage(server: Server, here: Here, tmp_path: Path) -> None:

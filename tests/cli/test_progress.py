@@ -3,11 +3,11 @@
 import os
 import re
 import subprocess
-import time
+import sys
 from pathlib import Path
 
-from .commands import end, feed, run, start, terminal
-from .conftest import CHUNK, Server
+from .commands import PATIENCE, environment, terminal
+from .conftest import CHUNK, Here, Server
 
 SMALL = ("--chunk-size", CHUNK)
 
@@ -79,32 +79,43 @@ def test_quiet_shows_no_bar(server: Server, file: Path) -> None:
         assert shell.text == ""
 
 
-def test_a_download_has_a_bar_too(server: Server, file: Path, tmp_path: Path) -> None:
-    assert run("upload", file, "/Library/a.bin", "-q", env=server.login).code == 0
+def test_a_download_has_a_bar_too(server: Server, file: Path, tmp_path: Path, here: Here) -> None:
+    assert here("upload", file, "/Library/a.bin", "-q", env=server.login).code == 0
     with terminal("download", "/Library/a.bin", tmp_path / "back", *SMALL, env=server.login) as shell:
         assert shell.end() == 0
         assert "772.6/772.6 KiB" in shell.text
 
 
-def test_where_there_is_no_terminal_a_line_tells_the_end_without_control_characters(server: Server, file: Path) -> None:
-    err = run("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
+def test_where_there_is_no_terminal_a_line_tells_the_end_without_control_characters(
+    server: Server, file: Path, here: Here
+) -> None:
+    err = here("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
     (line,) = err.splitlines()
     told = r"report\.bin: 100 % \(772\.6 KiB of 772\.6 KiB\) at [\d.]+ [KM]iB/s, 0:00:00 left; the server is storing it"
     assert re.fullmatch(told, line), line
 
 
-def test_a_retry_is_a_line_with_its_reason(server: Server, file: Path) -> None:
+def test_a_retry_is_a_line_with_its_reason(server: Server, file: Path, here: Here) -> None:
     server.faults["UploadFileChunk", 2] = "tryagain"
-    err = run("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
+    err = here("upload", file, "/Library/a.bin", *SMALL, env=server.login).err
     first = err.splitlines()[0]
     assert re.match(r"report\.bin: chunk 2 goes again in \d+\.\d s: UploadFileChunk: .*checksum", first), err
 
 
+AT_ONCE = (
+    "import sys; from asyncupload.cli import main, progress; progress.LINE_EVERY = 0; sys.exit(main(sys.argv[1:]))"
+)
+"""The command, with no time between two lines: as a transfer is that takes much longer."""
+
+
 def test_a_slow_transfer_has_lines_in_between(server: Server) -> None:
-    process = start("upload", "-", "/Library/a.bin", *SMALL, env=server.login, stdin=subprocess.PIPE)
-    for pause in (5.2, 0.0):
-        feed(process, os.urandom(2 * CHUNK + 1))
-        time.sleep(pause)
-    between, *_, final = end(process).err.splitlines()
-    assert re.fullmatch(r"standard input: [\d.]+ (KiB|MiB) at [\d.]+ KiB/s", between)
+    typed = [sys.executable, "-c", AT_ONCE, "upload", "-", "/Library/a.bin", *map(str, SMALL)]
+    data = os.urandom(4 * CHUNK + 2)
+    done = subprocess.run(
+        typed, input=data, env=environment(**server.login), capture_output=True, timeout=PATIENCE, check=True
+    )
+    *between, final = done.stderr.decode().splitlines()
+    assert len(between) == 5
+    for number, line in enumerate(between[:3], 1):
+        assert re.fullmatch(rf"standard input: ({number * 256}\.0 KiB) at [\d.]+ [KM]iB/s", line)
     assert final.startswith("standard input: 100 % (1.0 MiB of 1.0 MiB)")

@@ -33,17 +33,17 @@ def serving(*words: object, stop: int = signal.SIGINT) -> Iterator[tuple[str, "s
         end(process)
 
 
-def bring(url: str, file: Path, path: str = "/Library/a.bin") -> Ended:
-    return run("upload", file, path, "--chunk-size", 262_144, "--json", "--server", url, env=DEMO)
+def bring(here: Here, url: str, file: Path, path: str = "/Library/a.bin") -> Ended:
+    return here("upload", file, path, "--chunk-size", 262_144, "--json", "--server", url, env=DEMO)
 
 
-def test_it_says_where_it_serves_and_keeps_documents_across_a_restart(file: Path, tmp_path: Path) -> None:
+def test_it_says_where_it_serves_and_keeps_documents_across_a_restart(file: Path, tmp_path: Path, here: Here) -> None:
     data = tmp_path / "data"
     with serving("--data", data) as (url, _):
-        assert bring(url, file).code == 0
+        assert bring(here, url, file).code == 0
     with serving("--data", data) as (url, process):
         back = tmp_path / "back"
-        assert run("download", "/Library/a.bin", back, "--server", url, env=DEMO).code == 0
+        assert here("download", "/Library/a.bin", back, "--server", url, env=DEMO).code == 0
         assert back.read_bytes() == file.read_bytes()
         process.send_signal(signal.SIGINT)
         assert end(process) == (0, "", "")
@@ -73,12 +73,12 @@ def test_a_temporary_folder_is_gone_with_the_server(file: Path) -> None:
     assert not Path(said["data"]).exists()
 
 
-def test_the_user_and_the_folders_are_as_told(file: Path) -> None:
+def test_the_user_and_the_folders_are_as_told(file: Path, here: Here) -> None:
     with serving("--user", "ada", "--password", "l0velace", "--folder", "/Engines/Notes", "--folder", "/B") as (url, _):
-        assert bring(url, file).code == 4
+        assert bring(here, url, file).code == 4
         ada = {"ASYNCUPLOAD_USER": "ada", "ASYNCUPLOAD_PASSWORD": "l0velace", "ASYNCUPLOAD_SERVER": url}
-        assert run("upload", file, "/Engines/Notes/a.bin", env=ada).code == 0
-        assert run("upload", file, "/B/a.bin", env=ada).code == 0
+        assert here("upload", file, "/Engines/Notes/a.bin", env=ada).code == 0
+        assert here("upload", file, "/B/a.bin", env=ada).code == 0
 
 
 def troubles(seed: int) -> int:
@@ -91,22 +91,22 @@ def troubles(seed: int) -> int:
     return number - accepted
 
 
-def test_a_fault_comes_at_its_rate_as_the_seed_will_have_it(file: Path) -> None:
+def test_a_fault_comes_at_its_rate_as_the_seed_will_have_it(file: Path, here: Here) -> None:
     assert troubles(5) != troubles(2)
     for seed in (5, 2):
         with serving("--fault", "tryagain=0.5", "--seed", seed) as (url, _):
-            assert bring(url, file).said["resent"] == troubles(seed)
+            assert bring(here, url, file).said["resent"] == troubles(seed)
 
 
-def test_a_rate_of_one_hits_every_call(file: Path) -> None:
+def test_a_rate_of_one_hits_every_call(file: Path, here: Here) -> None:
     with serving("--fault", "html=1") as (url, _):
-        ended = bring(url, file)
+        ended = bring(here, url, file)
     assert (ended.code, ended.said["error"]) == (5, "ForeignReply")
 
 
-def test_a_variant_changes_the_answers(file: Path) -> None:
+def test_a_variant_changes_the_answers(file: Path, here: Here) -> None:
     with serving("--variant", "no-errorcode", "--variant", "swapped-roots") as (url, _):
-        ended = run("download", "/Library/none.bin", file, "--server", url, env=DEMO)
+        ended = here("download", "/Library/none.bin", file, "--server", url, env=DEMO)
     # With its code, which every newer server sends, the line would end in "(code 4041)".
     assert ended.err == "asyncupload: GetDownloadHandler: Document not found.\n"
 

@@ -62,8 +62,8 @@ def test_json_is_one_object_with_the_promised_keys_and_standard_error_has_the_re
     assert server.content(THERE) == file.read_bytes()
 
 
-def test_in_words_it_says_what_is_stored_where(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, env=server.login)
+def test_in_words_it_says_what_is_stored_where(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, env=server.login)
     crc32 = f"{zlib.crc32(file.read_bytes()):08X}"
     assert ended.code == 0, ended
     assert ended.out.startswith(f"stored {THERE}: 772.6 KiB in ")
@@ -71,33 +71,78 @@ def test_in_words_it_says_what_is_stored_where(server: Server, file: Path) -> No
     assert ended.out.count("\n") == 1
 
 
-def test_quiet_prints_nothing(server: Server, file: Path) -> None:
-    assert run("upload", file, THERE, "--quiet", env=server.login) == (0, "", "")
+def test_quiet_prints_nothing(server: Server, file: Path, here: Here) -> None:
+    assert here("upload", file, THERE, "--quiet", env=server.login) == (0, "", "")
     assert server.documents() == [THERE]
 
 
-def test_quiet_json_is_the_object_alone(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, "--quiet", "--json", env=server.login)
+def test_quiet_json_is_the_object_alone(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, "--quiet", "--json", env=server.login)
     assert ended.said["status"] == "stored"
     assert ended.err == ""
 
 
-def test_quiet_still_says_what_went_wrong(server: Server, tmp_path: Path) -> None:
-    refused(run("upload", tmp_path / "none", THERE, "--quiet", env=server.login), 2, "no such file")
+def test_quiet_still_says_what_went_wrong(server: Server, tmp_path: Path, here: Here) -> None:
+    refused(here("upload", tmp_path / "none", THERE, "--quiet", env=server.login), 2, "no such file")
 
 
-def test_the_version_comment_is_kept(server: Server, file: Path) -> None:
-    assert run("upload", file, THERE, "--version-comment", "März & co", env=server.login).code == 0
-    assert server.comment(THERE) == "März & co"
+def test_the_version_comment_is_kept(server: Server, file: Path, here: Here) -> None:
+    assert here("upload", file, THERE, "--version-comment", "März & co", env=server.login).code == 0
+    assert server.document(THERE).latest.comment == "März & co"
 
 
-def test_chunk_size_decides_how_many_chunks_go(server: Server, file: Path) -> None:
-    assert run("upload", file, THERE, "--chunk-size", 2 * CHUNK, "--json", env=server.login).said["chunks"] == 2
+def test_what_is_said_of_a_document_is_kept_with_it(server: Server, file: Path, here: Here) -> None:
+    said = ("--description", "Umsätze", "--keywords", "a,b", "--created", "2024-02-29", "--modified", "2025-12-31")
+    more = ("--publish", "dont", "--no-notify", "--document-version", "2.0.1")
+    assert here("upload", file, THERE, *said, *more, "-q", env=server.login).code == 0
+    kept = server.document(THERE)
+    assert (kept.description, kept.keywords) == ("Umsätze", "a,b")
+    assert [time.gmtime(moment)[:3] for moment in (kept.created, kept.modified)] == [(2024, 2, 29), (2025, 12, 31)]
+    assert (kept.latest.published, kept.latest.notified, kept.latest.number) == (False, False, 2_000_001)
 
 
-def test_a_chunk_that_went_twice_is_counted_and_the_document_is_right(server: Server, file: Path) -> None:
+def test_what_is_said_of_a_document_can_come_from_the_environment(server: Server, file: Path, here: Here) -> None:
+    more = {"DESCRIPTION": "from there", "PUBLISH": "publish", "NOTIFY": "0", "DOCUMENT_VERSION": "7"}
+    env = {**server.login, **{f"ASYNCUPLOAD_{name}": value for name, value in more.items()}}
+    assert here("upload", file, THERE, "-q", env=env).code == 0
+    kept = server.document(THERE)
+    assert (kept.description, kept.latest.publish_option) == ("from there", "Publish")
+    assert (kept.latest.notified, kept.latest.number) == (False, 7_000_000)
+
+
+def test_unless_it_is_said_subscribers_and_publishing_are_the_servers_business(
+    server: Server, file: Path, here: Here
+) -> None:
+    assert here("upload", file, THERE, "--description", "x", "-q", env=server.login).code == 0
+    latest = server.document(THERE).latest
+    assert (latest.publish_option, latest.notified) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--created", "31.3.2026"), "--created"),
+        (("--modified", "2026-02-30"), "--modified"),
+        (("--publish", "maybe"), "--publish"),
+        (("--description", "a\x0bb"), "description has the character"),
+        (("--document-version", "two"), "--document-version"),
+        (("--document-version", "2147.483.648"), "2147.483.647 is the last"),
+    ],
+)
+def test_what_no_document_can_have_is_usage(
+    server: Server, file: Path, here: Here, words: tuple[str, ...], told: str
+) -> None:
+    refused(here("upload", file, THERE, *words, env=server.login), 2, told)
+    assert server.calls("AuthenticateUser") == 0
+
+
+def test_chunk_size_decides_how_many_chunks_go(server: Server, file: Path, here: Here) -> None:
+    assert here("upload", file, THERE, "--chunk-size", 2 * CHUNK, "--json", env=server.login).said["chunks"] == 2
+
+
+def test_a_chunk_that_went_twice_is_counted_and_the_document_is_right(server: Server, file: Path, here: Here) -> None:
     server.faults["UploadFileChunk", 2] = "tryagain"
-    said = run("upload", file, THERE, *SMALL, "--json", env=server.login).said
+    said = here("upload", file, THERE, *SMALL, "--json", env=server.login).said
     assert (said["chunks"], said["resent"]) == (4, 1)
     assert server.content(THERE) == file.read_bytes()
 
@@ -191,23 +236,23 @@ def test_a_signal_ends_the_wait_in_the_middle_of_a_pipe(server: Server) -> None:
 # ── bad input ──
 
 
-def test_a_missing_file_is_usage(server: Server, tmp_path: Path) -> None:
+def test_a_missing_file_is_usage(server: Server, tmp_path: Path, here: Here) -> None:
     missing = tmp_path / "none.bin"
-    refused(run("upload", missing, THERE, env=server.login), 2, f"{missing}: no such file")
+    refused(here("upload", missing, THERE, env=server.login), 2, f"{missing}: no such file")
 
 
-def test_a_directory_is_usage(server: Server, tmp_path: Path) -> None:
-    refused(run("upload", tmp_path, THERE, env=server.login), 2, f"{tmp_path} is a directory")
+def test_a_directory_is_usage(server: Server, tmp_path: Path, here: Here) -> None:
+    refused(here("upload", tmp_path, THERE, env=server.login), 2, f"{tmp_path} is a directory")
 
 
-def test_a_pipe_by_name_is_usage_and_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+def test_a_pipe_by_name_is_usage_and_is_not_waited_for(server: Server, tmp_path: Path, here: Here) -> None:
     os.mkfifo(tmp_path / "pipe")
-    refused(run("upload", tmp_path / "pipe", THERE, env=server.login), 2, "not a regular file", "standard input")
+    refused(here("upload", tmp_path / "pipe", THERE, env=server.login), 2, "not a regular file", "standard input")
 
 
-def test_an_empty_file_cannot_be_carried(server: Server, tmp_path: Path) -> None:
+def test_an_empty_file_cannot_be_carried(server: Server, tmp_path: Path, here: Here) -> None:
     (tmp_path / "empty").touch()
-    refused(run("upload", tmp_path / "empty", THERE, env=server.login), 1, "empty is empty")
+    refused(here("upload", tmp_path / "empty", THERE, env=server.login), 1, "empty is empty")
     assert server.calls("AuthenticateUser") == 0
 
 
@@ -222,70 +267,72 @@ def test_a_url_that_is_none_is_usage_and_is_quoted(server: Server, file: Path, h
     refused(here("upload", file, THERE, "--server", url, env=server.login), 2, repr(url), "https://host/InfoRouter")
 
 
-def test_a_password_in_the_url_is_usage_and_is_not_echoed(server: Server, file: Path) -> None:
+def test_a_password_in_the_url_is_usage_and_is_not_echoed(server: Server, file: Path, here: Here) -> None:
     url = server.url.replace("//", "//jsmith:hunter2@")
-    ended = run("upload", file, THERE, "--server", url, "-vv", env=server.login)
+    ended = here("upload", file, THERE, "--server", url, "-vv", env=server.login)
     refused(ended, 2, "must not carry a user or a password")
     assert "hunter2" not in ended.err
 
 
-def test_a_server_that_is_down_is_not_retried_for_long(file: Path) -> None:
+def test_a_server_that_is_down_is_not_retried_for_long(file: Path, here: Here) -> None:
     with socket.socket() as reserved:
         # Bound and not listening: connections are refused, and nobody else takes the port meanwhile.
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         began = time.monotonic()
-        ended = run("upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": PASSWORD})
+        ended = here("upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": PASSWORD})
     refused(ended, 5, "cannot connect", url)
     assert time.monotonic() - began < 10
 
 
-def test_a_wrong_password_is_tried_once(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, env={**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"})
+def test_a_wrong_password_is_tried_once(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, env={**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"})
     refused(ended, 4, "Authentication failed")
     assert server.calls("AuthenticateUser") == 1
     assert "wrong guess" not in ended.err
 
 
-def test_a_ticket_that_is_none_is_a_login_failure(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, "--server", server.url, env={"ASYNCUPLOAD_TICKET": "no-such-ticket"})
+def test_a_ticket_that_is_none_is_a_login_failure(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, "--server", server.url, env={"ASYNCUPLOAD_TICKET": "no-such-ticket"})
     refused(ended, 4, "ticket")
     assert "no-such-ticket" not in ended.err
 
 
-def test_a_missing_folder_fails_before_anything_is_sent(server: Server, file: Path) -> None:
-    refused(run("upload", file, "/Library/No/x.bin", env=server.login), 1, "folder /Library/No does not exist")
+def test_a_missing_folder_fails_before_anything_is_sent(server: Server, file: Path, here: Here) -> None:
+    refused(here("upload", file, "/Library/No/x.bin", env=server.login), 1, "folder /Library/No does not exist")
     assert server.calls("CreateUploadHandler") == 0
 
 
-def test_a_document_that_is_there_gets_a_version_or_not_as_one_chooses(server: Server, file: Path) -> None:
-    assert run("upload", file, THERE, "--quiet", env=server.login).code == 0
-    refused(run("upload", file, THERE, "--if-exists", "fail", env=server.login), 1, f"{THERE} exists already")
-    skipped = run("upload", file, THERE, "--if-exists", "skip", "--json", env=server.login)
+def test_a_document_that_is_there_gets_a_version_or_not_as_one_chooses(server: Server, file: Path, here: Here) -> None:
+    assert here("upload", file, THERE, "--quiet", env=server.login).code == 0
+    refused(here("upload", file, THERE, "--if-exists", "fail", env=server.login), 1, f"{THERE} exists already")
+    skipped = here("upload", file, THERE, "--if-exists", "skip", "--json", env=server.login)
     assert (skipped.code, skipped.said["status"]) == (0, "unchanged")
     assert server.calls("CreateUploadHandler") == 1
-    again = run("upload", file, THERE, "--json", env=server.login)
+    again = here("upload", file, THERE, "--json", env=server.login)
     assert (again.code, again.said["status"]) == (0, "stored")
     assert again.said["version_id"] > skipped.said["version_id"]
 
 
 @pytest.mark.parametrize("destination", ["/Library/", "name.bin", "", "/Library/a:b"])
-def test_a_destination_without_a_usable_name_is_usage(server: Server, file: Path, destination: str) -> None:
-    refused(run("upload", file, destination, env=server.login), 2, repr(destination))
+def test_a_destination_without_a_usable_name_is_usage(server: Server, file: Path, destination: str, here: Here) -> None:
+    refused(here("upload", file, destination, env=server.login), 2, repr(destination))
 
 
-def test_a_page_instead_of_the_protocol_is_an_unavailable_server(file: Path) -> None:
+def test_a_page_instead_of_the_protocol_is_an_unavailable_server(file: Path, here: Here) -> None:
     def answer(operation: str, body: str) -> Answer:
         return Answer(200, f"<html><body>Sign in as {body}</body></html>")
 
     with answering(answer) as url:
-        ended = run("upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"})
+        ended = here(
+            "upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"}
+        )
     refused(ended, 5, "Sign in", "address of an infoRouter server")
     # The page echoes what it was sent, as login forms do.
     assert "hunter2" not in ended.err
 
 
-def test_a_redirect_is_not_followed_and_its_target_is_named(file: Path) -> None:
+def test_a_redirect_is_not_followed_and_its_target_is_named(file: Path, here: Here) -> None:
     asked = []
 
     def answer(operation: str, body: str) -> Answer:
@@ -293,26 +340,30 @@ def test_a_redirect_is_not_followed_and_its_target_is_named(file: Path) -> None:
         return Answer(302, headers={"Location": "https://elsewhere.example/InfoRouter"})
 
     with answering(answer) as url:
-        ended = run("upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"})
+        ended = here(
+            "upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"}
+        )
     refused(ended, 5, "redirects to https://elsewhere.example/InfoRouter")
     assert set(asked) == {"AuthenticateUser"}
 
 
-def test_rights_that_a_gateway_refuses_are_rights(file: Path) -> None:
+def test_rights_that_a_gateway_refuses_are_rights(file: Path, here: Here) -> None:
     with answering(lambda operation, body: Answer(403, "<h1>Forbidden</h1>")) as url:
-        ended = run("upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"})
+        ended = here(
+            "upload", file, THERE, "--server", url, "--user", "jsmith", env={"ASYNCUPLOAD_PASSWORD": "hunter2"}
+        )
     refused(ended, 4, "HTTP 403", "Forbidden")
 
 
-def test_a_lost_reply_to_the_request_to_store_is_an_unknown_outcome(server: Server, file: Path) -> None:
+def test_a_lost_reply_to_the_request_to_store_is_an_unknown_outcome(server: Server, file: Path, here: Here) -> None:
     server.faults["UploadNewDocumentWidthHandler", 1] = "drop-after"
     server.faults["DocumentExists", 2] = "refuse-403"
-    refused(run("upload", file, THERE, "--quiet", env=server.login), 7, "look whether it is there")
+    refused(here("upload", file, THERE, "--quiet", env=server.login), 7, "look whether it is there")
     assert server.documents() == [THERE]
 
 
-def test_json_says_failures_too(server: Server, tmp_path: Path) -> None:
-    ended = run("upload", tmp_path / "none", THERE, "--json", env=server.login)
+def test_json_says_failures_too(server: Server, tmp_path: Path, here: Here) -> None:
+    ended = here("upload", tmp_path / "none", THERE, "--json", env=server.login)
     assert ended.code == 2
     assert ended.said == {
         "status": "failed",
@@ -389,8 +440,8 @@ def test_an_interruption_while_storing_does_not_promise_that_nothing_was_stored(
 # ── logs and secrets ──
 
 
-def test_verbose_logs_one_line_about_the_upload_on_standard_error(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, *SMALL, "-v", env=server.login)
+def test_verbose_logs_one_line_about_the_upload_on_standard_error(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, *SMALL, "-v", env=server.login)
     (line,) = (line for line in ended.err.splitlines() if "upload_ended" in line)
     for fact in (
         "info",
@@ -405,21 +456,21 @@ def test_verbose_logs_one_line_about_the_upload_on_standard_error(server: Server
     assert "upload_ended" not in ended.out
 
 
-def test_verbose_logs_one_line_about_a_failed_upload(server: Server, tmp_path: Path) -> None:
-    ended = run("upload", tmp_path / "none", THERE, "-v", env=server.login)
+def test_verbose_logs_one_line_about_a_failed_upload(server: Server, tmp_path: Path, here: Here) -> None:
+    ended = here("upload", tmp_path / "none", THERE, "-v", env=server.login)
     (line,) = (line for line in ended.err.splitlines() if "upload_ended" in line)
     assert "status=failed" in line
     assert "SourceMissing" in line
 
 
-def test_twice_verbose_logs_the_steps_too(server: Server, file: Path) -> None:
-    ended = run("upload", file, THERE, "-vv", env=server.login)
+def test_twice_verbose_logs_the_steps_too(server: Server, file: Path, here: Here) -> None:
+    ended = here("upload", file, THERE, "-vv", env=server.login)
     assert "handler_opened" in ended.err
     assert "upload_ended" in ended.err
 
 
-def test_without_verbose_nothing_is_logged(server: Server, file: Path) -> None:
-    assert "upload_ended" not in run("upload", file, THERE, env=server.login).err
+def test_without_verbose_nothing_is_logged(server: Server, file: Path, here: Here) -> None:
+    assert "upload_ended" not in here("upload", file, THERE, env=server.login).err
 
 
 def test_no_secret_is_shown_nor_to_be_seen_from_outside(server: Server, file: Path) -> None:
@@ -437,11 +488,11 @@ def test_no_secret_is_shown_nor_to_be_seen_from_outside(server: Server, file: Pa
     assert PASSWORD not in ended.out + ended.err
 
 
-def test_a_lent_ticket_is_not_shown_when_the_server_echoes_it(file: Path) -> None:
+def test_a_lent_ticket_is_not_shown_when_the_server_echoes_it(file: Path, here: Here) -> None:
     def answer(operation: str, body: str) -> Answer:
         return Answer(200, f'<root success="false" error="Sorry: {body}" errorCode="4030" />'.replace("&", "&amp;"))
 
     with answering(answer) as url:
-        ended = run("upload", file, THERE, "-vv", "--server", url, env={"ASYNCUPLOAD_TICKET": "1234-the-ticket"})
+        ended = here("upload", file, THERE, "-vv", "--server", url, env={"ASYNCUPLOAD_TICKET": "1234-the-ticket"})
     refused(ended, 4, "Sorry")
     assert "1234-the-ticket" not in ended.err

@@ -1,14 +1,17 @@
 """What lasts, where it lands on the disk, and what a crash leaves."""
 
+import io
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -129,6 +132,78 @@ async def test_a_killed_process_loses_nothing_that_it_answered(tmp_path: Path) -
         caller.ticket = ticket
         last = await caller.chunk(handler, b"second", last=True)
         assert last["filehexcrc"] == f"{zlib.crc32(b'first second'):X}"
+
+
+KILLED_BETWEEN = """
+import asyncio, os, signal, sys
+from asyncupload.emulator import Emulator
+
+async def main():
+    async with Emulator(sys.argv[1]) as server:
+        print(server.url, flush=True)
+        armed = []
+
+        def look(statement):
+            if statement.startswith("DELETE FROM uploads"):
+                armed.append(statement)
+            elif statement == "COMMIT" and armed:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        await server._store.run(lambda: server._store._db.set_trace_callback(look))
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+"""Dies when the bytes of a handler are filed and the database has yet to be told for good."""
+
+
+@pytest.mark.parametrize("operation", ["UploadDocumentWithHandler", "UploadZipWithHandler"])
+async def test_a_process_killed_while_it_files_has_lost_nothing_and_stored_nothing(
+    operation: str, tmp_path: Path
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a", b"member")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", KILLED_BETWEEN, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        async with Caller(process.stdout.readline().strip()) as caller:
+            await caller.sign_in("demo", "demo")
+            handler, ticket = await caller.staged(packed.getvalue()), caller.ticket
+            fields = {"path": "/Library/a", "folderPath": "/Library", "uploadHandler": handler}
+            with pytest.raises(aiohttp.ClientError):
+                await caller.call(operation, **fields)
+    finally:
+        process.kill()
+        process.communicate()
+    async with Emulator(tmp_path) as server, Caller(server.url) as caller:
+        caller.ticket = ticket
+        assert await server.documents() == []
+        assert [one.guid for one in await server.open_handlers()] == [handler]
+        assert (await caller.call(operation, **fields)).ok
+        stored = (await server.content("/Library/a")).read_bytes()
+        assert stored == (b"member" if "Zip" in operation else packed.getvalue())
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+async def test_a_filing_that_is_taken_back_leaves_the_bytes_where_they_were(
+    server: Emulator, caller: Caller, tmp_path: Path
+) -> None:
+    handler = await caller.staged(b"content")
+    await server._store.run(
+        lambda: server._store.library._db.execute(
+            "CREATE TRIGGER broken BEFORE UPDATE ON documents BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        )
+    )
+    fields = {"FolderPath": "/Library", "DocumentName": "a", "uploadHandler": handler}
+    described = '<x><item NAME="DESCRIPTION" VALUE="x"/></x>'
+    assert (await caller.call("UploadNewDocumentWidthHandler", xmlParameters=described, **fields)).status == 500
+    assert await server.documents() == []
+    assert (await caller.call("UploadNewDocumentWidthHandler", xmlParameters="<x/>", **fields)).ok
+    assert (await server.content("/Library/a")).read_bytes() == b"content"
 
 
 async def test_bytes_of_a_write_that_was_taken_back_are_overwritten(

@@ -1,0 +1,73 @@
+"""What the user may choose about a load of many files."""
+
+from dataclasses import dataclass
+
+from asyncupload._place import IfExists
+from asyncupload.errors import UsageError
+from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK
+
+LARGE = 16 * MIB
+"""Bytes. From this size on a file goes in large chunks: fewer round trips."""
+
+LARGE_CHUNK = 4 * MIB
+"""Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How to load.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    if_exists: IfExists = "skip"
+    """With a document that is there: ``skip`` it if it is equal and add a version otherwise, always add a ``version``,
+    or ``fail``."""
+
+    files: int = 16
+    """Files in flight at most, at least 1. A load begins with four and takes more as long as that helps."""
+
+    memory: int = 256 * MIB
+    """Bytes of file content that all files in flight hold at most, those kept for retries included."""
+
+    chunk_size: int | None = None
+    """Bytes per chunk to ask for; None asks for 1 MiB, and for 4 MiB for large files."""
+
+    limit_rate: int | None = None
+    """Bytes per second that are read, and so sent, at most; None for no limit."""
+
+    sha256: bool = False
+    """Whether to compute SHA-256 of every file, in the same pass."""
+
+    notify: bool = False
+    """Whether the server sends e-mails to those who subscribed: for two million files, better not."""
+
+    attempts: int = 5
+    """Attempts for one file, counted over all runs, before it is given up; at least 1."""
+
+    retry_after: float = 30.0
+    """Seconds until a file that failed is tried again; doubled with each attempt, up to an hour."""
+
+    lease: float = 60.0
+    """Seconds after which another process may take over what this one has begun, if nothing is heard of it."""
+
+    give_up_after: float = 3600.0
+    """Seconds without any success, while the server is in trouble, after which the load ends. It can be resumed."""
+
+    def __post_init__(self) -> None:
+        for name in ("files", "memory", "attempts", "lease", "retry_after", "give_up_after"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be more than 0")
+        if self.limit_rate is not None and self.limit_rate <= 0:
+            raise UsageError("limit_rate must be more than 0")
+        if self.chunk_size is not None and not SMALLEST_CHUNK <= self.chunk_size <= LARGEST_CHUNK:
+            raise UsageError(
+                f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}"
+            )
+
+    def chunk_for(self, size: int | None) -> int:
+        """Bytes per chunk for a file of ``size`` bytes."""
+        if self.chunk_size is not None:
+            return self.chunk_size
+        return MIB if size is not None and size < LARGE else LARGE_CHUNK

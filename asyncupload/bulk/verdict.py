@@ -1,0 +1,78 @@
+"""What a failed upload means for its row, and for the load. Pure."""
+
+import errno
+from enum import Enum
+
+from asyncupload.errors import (
+    AccessDenied,
+    AlreadyExists,
+    AsyncUploadError,
+    EmptySource,
+    ForeignReply,
+    LoginRefused,
+    NotAFile,
+    NotFound,
+    OutcomeUnknown,
+    Redirected,
+    ServerError,
+    SourceMissing,
+    SourceUnreadable,
+    StoredDifferently,
+    TicketRefused,
+    TLSFailed,
+    TransportError,
+    UsageError,
+)
+
+
+class Verdict(Enum):
+    """What to do."""
+
+    AGAIN = "it is tried again later, and counted"
+    TROUBLE = "the server, or the way to it, is in trouble: this may be no fault of the file's"
+    ASK_LATER = "nobody knows whether it is stored: the server is asked again later"
+    GIVE_UP = "another attempt would end alike"
+    SKIP = "it cannot be sent at all, and is left out"
+    STOP = "no other file would fare better"
+
+
+_GATEWAY_REFUSALS = frozenset({401, 403, 407})
+
+_BY_KIND: tuple[tuple[type[AsyncUploadError], Verdict], ...] = (
+    (LoginRefused, Verdict.STOP),
+    (TicketRefused, Verdict.STOP),
+    (TLSFailed, Verdict.STOP),
+    (Redirected, Verdict.STOP),
+    (EmptySource, Verdict.SKIP),
+    (UsageError, Verdict.GIVE_UP),
+    (SourceMissing, Verdict.GIVE_UP),
+    (NotAFile, Verdict.GIVE_UP),
+    (AccessDenied, Verdict.GIVE_UP),
+    (NotFound, Verdict.GIVE_UP),
+    (AlreadyExists, Verdict.GIVE_UP),
+    (StoredDifferently, Verdict.GIVE_UP),
+    (OutcomeUnknown, Verdict.ASK_LATER),
+)
+"""The first kind that fits. What the error itself must be asked about comes before and after."""
+
+
+def verdict(error: AsyncUploadError) -> Verdict:
+    """The meaning of ``error``, with which the upload of one file ended."""
+    if isinstance(error, ForeignReply) and error.status in _GATEWAY_REFUSALS:
+        return Verdict.STOP
+    if isinstance(error, SourceUnreadable) and _forbidden(error):
+        return Verdict.GIVE_UP
+    for kind, found in _BY_KIND:
+        if isinstance(error, kind):
+            return found
+    passing = isinstance(error, TransportError) and error.transient
+    troubled = isinstance(error, ServerError) and error.unexpected
+    return Verdict.TROUBLE if passing or troubled else Verdict.AGAIN
+
+
+def _forbidden(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM}:
+            return True
+        error = error.__cause__
+    return False

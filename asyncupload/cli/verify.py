@@ -1,0 +1,48 @@
+"""``asyncupload verify``: is the stored document this file?"""
+
+import click
+
+from asyncupload.client import Client
+from asyncupload.errors import AsyncUploadError
+from asyncupload.events import Listener, Verified
+from asyncupload.properties import VersionNumber
+from asyncupload.settings import Settings
+
+from . import results
+from .options import Connection, Voice, chunk_size_option, connection_options, option, voice_options
+from .properties import version_option
+from .running import Interrupted
+from .source import opened, title
+from .transfer import transferred
+
+
+@click.command()
+@click.argument("source")
+@click.argument("path")
+@connection_options
+@chunk_size_option
+@option("--deep", is_flag=True, help="Fetch every byte and compare it, not only size and CRC-32.")
+@version_option("Which version to compare with; by default the latest.")
+@voice_options
+def verify(
+    source: str,
+    path: str,
+    connection: Connection,
+    chunk_size: int,
+    deep: bool,  # noqa: FBT001  (click's)
+    document_version: VersionNumber | None,
+    voice: Voice,
+) -> int:
+    """Find out whether the document at PATH is the file SOURCE (or what comes on standard input, for -)."""
+    number = document_version.packed if document_version else None
+
+    async def work(client: Client, show: Listener) -> Verified:
+        return await client.verify(await opened(source), path, version=number, deep=deep, on_event=show)
+
+    try:
+        verified = transferred(connection, Settings(chunk_size=chunk_size), voice, title(source), work)
+        return results.verified(verified, source, voice)
+    except AsyncUploadError as error:
+        return results.failed(error, path, voice)
+    except Interrupted as signal:
+        return results.interrupted(signal, "interrupted before it was known", path, voice)

@@ -1,0 +1,72 @@
+"""``asyncupload discard``, typed."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+from .commands import Ended, end, start
+from .conftest import CHUNK, PASSWORD, Here, Server
+
+UNKNOWN = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+
+
+def left(server: Server, file: Path) -> str:
+    """The GUID of a handler that an upload left behind, since even its deletion was not answered."""
+    server.faults.update({("UploadFileChunk", 2): "stall", ("DeleteUploadHandler", 1): "stall"})
+    process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, "-vv", env=server.login)
+    server.wait_for("UploadFileChunk", 2)
+    process.send_signal(signal.SIGINT)
+    server.wait_for("DeleteUploadHandler")
+    process.send_signal(signal.SIGINT)
+    found = re.search(r"handler=([0-9a-fA-F-]{36})", end(process).err)
+    assert found
+    return found[1]
+
+
+def said(ended: Ended) -> list[dict[str, str]]:
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_a_handler_named_in_the_log_is_gone_afterwards(server: Server, file: Path, here: Here) -> None:
+    guid = left(server, file)
+    assert server.left() == 1
+    ended = here("discard", guid, env=server.login)
+    assert ended == (0, f"discarded {guid}\n", "")
+    assert server.left() == 0
+
+
+def test_each_handler_has_a_result_of_its_own_and_the_highest_code_is_the_exit_code(server: Server, here: Here) -> None:
+    ended = here("discard", UNKNOWN, "no-guid", UNKNOWN.upper(), "--json", env=server.login)
+    assert ended.code == 2
+    first, second, third = said(ended)
+    assert first == {"status": "discarded", "handler": UNKNOWN}
+    assert (second["status"], second["handler"], second["error"]) == ("failed", "no-guid", "UsageError")
+    assert third == {"status": "discarded", "handler": UNKNOWN.upper()}
+    assert server.calls("DeleteUploadHandler") == 2
+    assert server.calls("AuthenticateUser") == 1
+
+
+def test_a_wrong_password_is_tried_once_for_all_of_them(server: Server, here: Here) -> None:
+    env = {**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"}
+    ended = here("discard", UNKNOWN, UNKNOWN, "--json", env=env)
+    assert ended.code == 4
+    assert [one["error"] for one in said(ended)] == ["LoginRefused", "LoginRefused"]
+    assert server.calls("AuthenticateUser") == 1
+    assert PASSWORD not in ended.out + ended.err
+
+
+def test_without_a_handler_it_is_usage(server: Server, here: Here) -> None:
+    ended = here("discard", env=server.login)
+    assert (ended.code, ended.out) == (2, "")
+    assert "GUID" in ended.err
+
+
+def test_ctrl_c_ends_it(server: Server) -> None:
+    server.faults["DeleteUploadHandler", 2] = "stall"
+    process = start("discard", UNKNOWN, UNKNOWN, "--json", env=server.login)
+    server.wait_for("DeleteUploadHandler", 2)
+    process.send_signal(signal.SIGINT)
+    ended = end(process)
+    assert ended.code == 130
+    assert [one["status"] for one in said(ended)] == ["discarded", "failed"]
