@@ -13,7 +13,7 @@ from ._patience import Patience
 from ._pipeline import SealedChunk, sealed_chunks
 from ._staging import Threads
 from .errors import ChecksumMismatch
-from .events import Audience, ChunkReceived, Verified
+from .events import Audience, ChunkReceived, StoredDocument, Verified
 from .sources import Content, Source
 
 STRIDE = 64 * 1024
@@ -72,6 +72,22 @@ class Verification:
             verified_by="bytes" if by_bytes else "stored checksum",
             seconds=time.monotonic() - began,
         )
+
+    async def describe(self, path: str, version: int | None) -> StoredDocument:
+        """Size and checksum of what is stored. Fetches every byte where the server tells no checksum."""
+        await self._patience.persist(self._patience.remote.log_in)
+        number = version if version is not None else await self._latest(path)
+        async with self._fetch.open(path, number) as info:
+            crc32 = info.crc32 if info.crc32 is not None else await self._checksum_of(path, info)
+        return StoredDocument(path=path, size=info.size, crc32=crc32, version_id=number)
+
+    async def _checksum_of(self, path: str, info: _wire.Info) -> int:
+        received, crc32 = 0, _checksum.EMPTY
+        async for piece in self._fetch.pieces(info):  # each of which is compared with its own checksum on arrival
+            received += len(piece.data)
+            crc32 = _checksum.combine(crc32, piece.crc32, len(piece.data))
+            self._audience.tell(ChunkReceived(path=path, received=received, size=info.size))
+        return crc32
 
     async def _latest(self, path: str) -> int | None:
         """By number, since without one some servers give the published version instead."""

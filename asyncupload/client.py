@@ -29,7 +29,7 @@ from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import AsyncUploadError, NotFound, UsageError
-from .events import Audience, Downloaded, Listener, Receipt, Unpacked, Verified
+from .events import Audience, Downloaded, Listener, Receipt, StoredDocument, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties, require_text
 from .settings import Settings
 from .sources import Uploadable, as_source
@@ -376,6 +376,23 @@ class Client:
         log = get_logger(source=origin.name, path=where.path)
         journey = Verification(self._patience, threads, Audience(on_event, log), log)
         return await journey.run(origin, where.path, version=version, deep=deep)
+
+    async def describe(self, path: str, *, version: int | None = None) -> StoredDocument:
+        """Ask what the server holds: how many bytes, and with which CRC-32.
+
+        No byte of it moves where the server tells the checksum; otherwise all of them do, to compute it.
+
+        Args:
+            path: The document's path.
+            version: The version's packed number, as a receipt's ``version_id``; None for the latest.
+
+        Raises:
+            NotFound: There is no such document, or no such version of it.
+        """
+        threads = self._entered()
+        where = destination(path)
+        log = get_logger(path=where.path)
+        return await Verification(self._patience, threads, Audience(None, log), log).describe(where.path, version)
 
     async def discard(self, handler: str) -> None:
         """Delete an upload handler that was left on the server, with what is staged in it.

@@ -159,6 +159,19 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """What the server holds."""
+
+    path: str
+    size: int
+    """Bytes."""
+    crc32: int
+    """Of its bytes: as the server tells it, or, where it does not, computed here of all of them."""
+    version_id: int | None
+    """The version that was asked for, or else the latest; None if the server does not number it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackedItem:
     """What the server says of one entry of an archive. Some servers speak of failures only."""
 

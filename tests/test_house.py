@@ -59,6 +59,7 @@ WORDS: dict[str, set[str]] = {
     "random": {"_retry"},
     "pathspec": {"bulk"},
     "sqlite3": {"bulk"},
+    "platformdirs": {"bulk"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
 
@@ -72,7 +73,8 @@ CALLS: dict[str, set[str]] = {
     "anyio.create_task_group": {"_pipeline", "bulk"},
     "reveal": {"_body"},
 }
-"""Which rooms may call something: waiting is _retry's, tasks are _pipeline's and _shield's, secrets are _body's."""
+"""Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and
+those of many files, secrets are _body's."""
 
 
 def _room(file: Path) -> str:

@@ -1,0 +1,50 @@
+"""Where journals are kept by default, and what they are called there."""
+# ruff: noqa: PTH100  (names are made here, and the disk is not looked at)
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import platformdirs
+
+SUFFIX = ".journal"
+
+_STANDARD_INPUT = "-"
+
+
+def folder() -> Path:
+    """The user's own: ``~/.local/state/asyncupload`` on Linux, and what other systems have for state."""
+    return platformdirs.user_state_path("asyncupload", appauthor=False)
+
+
+def journal(server: str, source: str | os.PathLike[str], destination: str) -> Path:
+    """The journal of a load, always the same one for the same three: the same command again goes on.
+
+    The server's host may be in either case; the source, a folder or a manifest, may be given from another current
+    folder, and ``-`` is standard input; slashes at the ends make no difference.
+    """
+    where = os.fspath(source)
+    whence = where if where == _STANDARD_INPUT else os.path.abspath(where)
+    there = "/" + destination.replace("\\", "/").strip("/")
+    key = "\0".join((_server(server), whence, there)).encode("utf-8", "surrogateescape")
+    return folder() / f"{_readable(whence, there)}-{hashlib.sha256(key).hexdigest()[:16]}{SUFFIX}"
+
+
+def all_in(path: Path) -> list[Path]:
+    """The journals of a folder, by name; ``path`` itself if it is none. Blocks. A folder that is missing has none."""
+    if path.is_file():
+        return [path]
+    return sorted(path.glob(f"*{SUFFIX}"))
+
+
+def _server(url: str) -> str:
+    parts = urlsplit(url.strip())
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))
+
+
+def _readable(whence: str, there: str) -> str:
+    """For whoever looks into the folder; the digest tells journals apart."""
+    names = (whence.rstrip("/\\").replace("\\", "/").rpartition("/")[2], there.rpartition("/")[2])
+    return "-to-".join(re.sub(r"[^A-Za-z0-9._]+", "_", name).strip("._")[:30] or "all" for name in names)
