@@ -1,6 +1,7 @@
 """What each kind of failure means for a file and for the load: a table over every class of errors."""
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ TABLE: dict[type[AsyncUploadError], Verdict] = {
 
 
 def made(kind: type[AsyncUploadError]) -> AsyncUploadError:
-    more = {
+    more: dict[str, Any] = {
         name: 200 if name == "status" else 0
         for name, parameter in inspect.signature(kind).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
@@ -101,7 +102,9 @@ def test_a_server_that_was_never_reached_costs_no_file_an_attempt() -> None:
     assert verdict(error) is Verdict.TROUBLE
 
 
-@pytest.mark.parametrize("error", [ServerError("no", code=5030), ServerError("no", text="SystemError:Object reference")])
+@pytest.mark.parametrize(
+    "error", [ServerError("no", code=5030), ServerError("no", text="SystemError:Object reference")]
+)
 def test_an_exception_inside_the_server_is_trouble(error: ServerError) -> None:
     """A full disk reads like that, and so does a fault of one file's."""
     assert verdict(error) is Verdict.TROUBLE

@@ -45,10 +45,15 @@ async def test_a_pass_that_breaks_off_leaves_no_sum(tmp_path: Path) -> None:
     path = tmp_path / "growing"
     path.write_bytes(b"x" * 5000)
     source = watched(PathSource(path))
-    with ThreadPoolExecutor(1) as threads, pytest.raises(SourceChanged):
-        async with source.open(threads) as content:
-            async for _ in content.chunks(1000):
-                path.write_bytes(b"y" * 6000)
+
+    async def written_to_meanwhile() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            async with source.open(threads) as content:
+                async for _ in content.chunks(1000):
+                    path.write_bytes(b"y" * 6000)
+
+    with pytest.raises(SourceChanged):
+        await written_to_meanwhile()
     assert source.sha256 == ""
 
 
