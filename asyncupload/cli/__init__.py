@@ -13,6 +13,7 @@ from asyncupload import __version__
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "upload": "Bring one file, or what comes on standard input.",
+        "bulk": "Bring a folder of files, or what a list names.",
         "upload-zip": "Bring a ZIP archive, of whose entries the server makes documents.",
         "download": "Bring a document back, verified.",
         "verify": "Find out whether a stored document is this file.",
@@ -52,9 +53,9 @@ def commands() -> None:
     is only taken from ASYNCUPLOAD_PASSWORD, --password-file, --password-command, or a prompt.
 
     \b
-    Exit codes: 0 all stored or unchanged    1 failed                 2 usage
-                4 login or rights            5 server unavailable     6 verification failed
-                7 outcome unknown            130/143 interrupted
+    Exit codes: 0 all stored or unchanged    1 some failed            2 usage or manifest
+                3 some skipped               4 login or rights        5 server unavailable
+                6 verification failed        7 outcome unknown        130/143 interrupted
     """
 
 

@@ -167,7 +167,7 @@ def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
     return 0
 
 
-def loaded(last: Progress, error: AsyncUploadError | None, interrupted: int, journal: Path, voice: Voice) -> int:
+def loaded(last: Progress, error: Exception | None, interrupted: int, journal: Path, voice: Voice) -> int:
     """Say how a load of many files ended."""
     counts = {str(state): last.counts[state].rows for state in ENDED} | {"cancelled": last.cancelled}
     facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
@@ -198,8 +198,8 @@ def loaded(last: Progress, error: AsyncUploadError | None, interrupted: int, jou
     return interrupted or _code_of(last, error)
 
 
-def _code_of(last: Progress, error: AsyncUploadError | None) -> int:
-    if error is not None:
+def _code_of(last: Progress, error: Exception | None) -> int:
+    if isinstance(error, AsyncUploadError):
         return exit_code(error)
     if last.counts[State.FAILED].rows or last.cancelled:
         return 1
