@@ -73,9 +73,17 @@ class Journal:
         """What a user should know since the file was opened, or ""."""
         return self._database.notice
 
-    async def add(self, items: Sequence[Item]) -> Added:
+    async def begin_plan(self) -> int:
+        """See `Queue.begin_plan`."""
+        return await self._database.write("begin plan", moves.begin_plan)
+
+    async def end_plan(self, reading: int) -> int:
+        """See `Queue.end_plan`."""
+        return await self._database.write("end plan", lambda db: moves.end_plan(db, reading))
+
+    async def add(self, items: Sequence[Item], reading: int = 0) -> Added:
         """See `Queue.add`. A thousand items at a time are a good measure; others wait meanwhile."""
-        return await self._database.write("add", lambda db: moves.add(db, items, self._clock()))
+        return await self._database.write("add", lambda db: moves.add(db, items, reading, self._clock()))
 
     async def claim(self, owner: str, count: int, *, lease: float) -> list[Claim]:
         """See `Queue.claim`."""

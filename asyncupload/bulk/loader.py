@@ -168,9 +168,11 @@ class Loader:
     # ── planning ──
 
     async def _read(self, plan: AsyncIterator[list[Item]]) -> None:
+        reading = await self._queue.begin_plan()
         async for items in plan:
-            await self._queue.add(items)
+            await self._queue.add(items, reading)
             self._change()
+        await self._queue.end_plan(reading)
         self._planned = True
         self._change()
 

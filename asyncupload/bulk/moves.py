@@ -16,28 +16,44 @@ _MINE = f"id = ? AND fence = ? AND owner = ? AND state IN ({_LEASED})"
 """The fence. Whether the lease is over does not matter, as long as nobody else has claimed the row."""
 
 _INSERT = (
-    f"INSERT INTO rows (source, state, reason, planned, {PLANNED_COLUMNS})"
-    f" VALUES ({', '.join('?' * 12)}) ON CONFLICT DO NOTHING"
+    f"INSERT INTO rows (source, state, reason, planned, pass, {PLANNED_COLUMNS})"
+    f" VALUES ({', '.join('?' * 13)}) ON CONFLICT DO NOTHING"
 )
 
 
-def add(db: sqlite3.Connection, items: Sequence[Item], now: float) -> Added:
+def begin_plan(db: sqlite3.Connection) -> int:
+    """The number of another reading of the plan."""
+    db.execute("INSERT OR IGNORE INTO run VALUES ('readings', '0')")
+    db.execute("UPDATE run SET value = value + 1 WHERE fact = 'readings'")
+    (number,) = db.execute("SELECT value FROM run WHERE fact = 'readings'").fetchone()
+    return int(number)
+
+
+def end_plan(db: sqlite3.Connection, reading: int) -> int:
+    """Forget rows that neither this reading nor a later one has seen, unless something of theirs is on the server."""
+    gone = sorted((ENDED | {State.PLANNED}) - {State.STORED, State.UNCHANGED})
+    which = f"pass < ? AND state IN ({', '.join('?' * len(gone))}) AND handler = '' AND question = ''"
+    return db.execute(f"DELETE FROM rows WHERE {which}", (reading, *gone)).rowcount
+
+
+def add(db: sqlite3.Connection, items: Sequence[Item], reading: int, now: float) -> Added:
     """Plan each item, or see that it is planned already."""
-    told = [_add(db, item, now) for item in items]
+    told = [_add(db, item, reading, now) for item in items]
     return Added(told.count("new"), told.count("changed"), told.count("known"))
 
 
-def _add(db: sqlite3.Connection, item: Item, now: float) -> str:
-    if _insert(db, item, item.problem, now):
+def _add(db: sqlite3.Connection, item: Item, reading: int, now: float) -> str:
+    if _insert(db, item, item.problem, reading, now):
         return "new"
-    # The source is known, or its destination is taken, or both.
+    # The row is known, or its destination is taken, or both.
     problem = item.problem or _twin(db, item)
-    query = f"SELECT id, state, due, {PLANNED_COLUMNS} FROM rows WHERE source = ?"
-    known = db.execute(query, (item.source,)).fetchone()
+    query = f"SELECT id, state, due, {PLANNED_COLUMNS} FROM rows WHERE source = ? AND place = ?"
+    known = db.execute(query, (item.source, place(written(item.destination)))).fetchone()
     if known is None:
-        _insert(db, item, problem, now)
+        _insert(db, item, problem, reading, now)
         return "new"
     number, state, due, *planned = known
+    db.execute("UPDATE rows SET pass = max(pass, ?) WHERE id = ?", (reading, number))
     plan = plan_of(item, problem)
     if _said(planned) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
         return "known"
@@ -51,9 +67,9 @@ def _said(planned: Sequence[Any]) -> tuple[Any, ...]:
     return destination, size, mtime_ns, metadata, problem, bool(fatal)
 
 
-def _insert(db: sqlite3.Connection, item: Item, problem: str, now: float) -> bool:
+def _insert(db: sqlite3.Connection, item: Item, problem: str, reading: int, now: float) -> bool:
     birth = birth_of(item, problem)
-    done = db.execute(_INSERT, (item.source, birth, written(problem), now, *plan_of(item, problem)))
+    done = db.execute(_INSERT, (item.source, birth, written(problem), now, reading, *plan_of(item, problem)))
     if done.rowcount and birth is not State.PLANNED:
         _note(db, int(done.lastrowid or 0), now, birth, problem)
     return done.rowcount == 1
@@ -81,7 +97,7 @@ def _plan_anew(
         " WHERE id = ?",
         (*plan, birth, plan[6], number),
     )
-    _note(db, number, now, State.PLANNED, "it is another file now, or is to go elsewhere")
+    _note(db, number, now, State.PLANNED, "it is another file now, or is to be stored otherwise")
     if birth is not State.PLANNED:
         _require(State.PLANNED in origins(birth), number, State.PLANNED, birth)
         _note(db, number, now, birth, plan[6])

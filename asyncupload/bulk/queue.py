@@ -13,7 +13,7 @@ class Added(NamedTuple):
     new: int
     """Sources that it did not have."""
     changed: int
-    """Sources that it had with another size, time, destination, metadata or problem: planned anew."""
+    """Sources that it had with another size, time, metadata or problem: planned anew."""
     known: int
     """Sources that it had like this, or that somebody is at: left alone."""
 
@@ -65,12 +65,24 @@ class Queue(Protocol):
         JournalError: It cannot be read or written. Send nothing more: what is not recorded must not happen.
     """
 
-    async def add(self, items: Sequence[Item]) -> Added:
-        """Plan files. The same source again in the same way changes nothing: a row that has ended stays so.
+    async def begin_plan(self) -> int:
+        """The number of another reading of the plan, to be given to `add` and `end_plan`."""
+        ...
 
-        Planned anew: a row whose size, time, destination, metadata or problem differ, unless somebody is at it now, or
-        it is COMMITTING. An item with a problem is born SKIPPED or FAILED. So is, as FAILED, an item for a destination
-        that another row is to be sent to (compared by `rows.fold`); the reason names the other source.
+    async def end_plan(self, reading: int) -> int:
+        """The plan was read to its end: forget rows that it no longer has. Returns how many.
+
+        Those that are stored or equal stay as they are, for their ledger; those that somebody is at, or that may have
+        left something on the server, stay too.
+        """
+        ...
+
+    async def add(self, items: Sequence[Item], reading: int = 0) -> Added:
+        """Plan files. The same source again for the same destination changes nothing: a row that has ended stays so.
+
+        Planned anew: a row whose size, time, metadata or problem differ, unless somebody is at it now, or it is
+        COMMITTING. An item with a problem is born SKIPPED or FAILED. So is, as FAILED, an item for a destination that
+        another row is to be sent to (compared by `rows.fold`); the reason names the other source.
         """
         ...
 

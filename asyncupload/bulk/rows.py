@@ -78,7 +78,8 @@ class Item:
     """What the plan says about one file."""
 
     source: bytes
-    """The path as the operating system has it (``os.fsencode``), as it will be opened. The key of a row."""
+    """The path as the operating system has it (``os.fsencode``), as it will be opened. With the destination it is the
+    key of a row: one file may be sent to several places."""
     destination: str
     """``/Library/Folder/Name.ext`` in Unicode's composed form (NFC); empty if ``problem`` prevents one."""
     size: int | None

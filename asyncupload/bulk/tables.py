@@ -17,7 +17,7 @@ VERSION = 1
 TABLES = """
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY,
-    source BLOB NOT NULL UNIQUE,
+    source BLOB NOT NULL,
     destination TEXT NOT NULL,
     place BLOB NOT NULL,
     size INTEGER,
@@ -41,7 +41,9 @@ CREATE TABLE rows (
     crc32 INTEGER,
     sha256 TEXT NOT NULL DEFAULT '',
     sent INTEGER NOT NULL DEFAULT 0,
-    seconds REAL NOT NULL DEFAULT 0
+    seconds REAL NOT NULL DEFAULT 0,
+    pass INTEGER NOT NULL,
+    UNIQUE (source, place)
 );
 CREATE INDEX rows_due ON rows (state, due);
 CREATE UNIQUE INDEX rows_place ON rows (place) WHERE problem = '';
@@ -63,6 +65,10 @@ CREATE TABLE tally (
 CREATE TRIGGER row_born AFTER INSERT ON rows BEGIN
     UPDATE tally SET rows = rows + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
 END;
+CREATE TRIGGER row_gone AFTER DELETE ON rows BEGIN
+    UPDATE tally SET rows = rows - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
+    DELETE FROM life WHERE row = old.id;
+END;
 CREATE TRIGGER row_moved AFTER UPDATE OF state, size ON rows
 WHEN old.state <> new.state OR old.size IS NOT new.size BEGIN
     UPDATE tally SET rows = rows - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
@@ -70,7 +76,8 @@ WHEN old.state <> new.state OR old.size IS NOT new.size BEGIN
         WHERE state = new.state;
 END;
 """
-"""`place` is a digest of the folded destination: no two rows without a problem may have the same one.
+"""`place` is a digest of the folded destination: no two rows without a problem may have the same one. `pass` counts the
+readings of the plan, and is that of the last one in which the row was seen.
 
 The tally is kept by triggers, because counting two million rows for every progress line would keep the writers waiting.
 Its `latest` is the greatest `due` of all rows that ever came to the state.

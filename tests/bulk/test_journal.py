@@ -99,7 +99,6 @@ async def test_an_ended_row_stays_ended_until_its_file_is_another(journal: Journ
 @pytest.mark.parametrize(
     "other",
     [
-        item("a", "/Elsewhere/a"),
         Item(source=b"/srv/a", destination="/Archive/a", size=10, mtime_ns=2),
         Item(source=b"/srv/a", destination="/Archive/a", size=10, mtime_ns=1, metadata=Metadata(keywords="k")),
     ],
@@ -171,9 +170,48 @@ async def test_two_files_for_one_destination_are_not_both_sent(journal: Journal,
 
     # Twice the same plan is the same plan ...
     assert (await journal.add([item("first", first), item("second", twin)])).known == 2
-    # ... and when the first one goes elsewhere, the second one can go there.
-    assert (await journal.add([item("first", "/Archive/Other"), item("second", twin)])).changed == 2
+
+
+async def test_when_the_plan_no_longer_has_one_of_two_the_other_is_sent(journal: Journal) -> None:
+    await journal.add([item("first", "/Archive/x"), item("second", "/Archive/X")], await journal.begin_plan())
+
+    reading = await journal.begin_plan()
+    await journal.add([item("second", "/Archive/X")], reading)
+    assert await journal.end_plan(reading) == 1
+    assert await journal.find(b"/srv/first") is None
+
+    assert (await journal.add([item("second", "/Archive/X")], await journal.begin_plan())).changed == 1
     assert (await row(journal, "second")).state is State.PLANNED
+
+
+async def test_one_file_may_be_sent_to_several_places(journal: Journal) -> None:
+    assert (await journal.add([item("a", "/Archive/x"), item("a", "/Archive/y")])).new == 2
+    assert (await journal.add([item("a", "/Archive/x"), item("a", "/Archive/y")])).known == 2
+    assert (await journal.counts())[State.PLANNED].rows == 2
+
+
+@pytest.mark.parametrize("state", [State.STORED, State.UNCHANGED, State.SENDING, State.COMMITTING])
+async def test_what_is_on_the_server_or_under_way_outlives_its_place_in_the_plan(
+    journal: Journal, state: State
+) -> None:
+    await brought_to(journal, "a", state)
+
+    assert await journal.end_plan(await journal.begin_plan()) == 0
+    assert (await row(journal, "a")).state is state
+
+
+@pytest.mark.parametrize("state", [State.SKIPPED, State.FAILED])
+async def test_what_the_plan_no_longer_has_is_forgotten_at_its_end(journal: Journal, state: State) -> None:
+    """By the reading that has seen all of it, and not by an older one of another process."""
+    await brought_to(journal, "a", state)
+    older, newer = await journal.begin_plan(), await journal.begin_plan()
+    await journal.add([item("b")], newer)
+    await journal.add([item("c")])
+
+    assert await journal.end_plan(older) == 2
+    assert await journal.find(b"/srv/a") is await journal.find(b"/srv/c") is None
+    assert (await journal.counts())[State.PLANNED].rows == 1
+    assert await journal.find(b"/srv/b") is not None
 
 
 async def test_a_destination_belongs_to_the_row_that_is_sent_there(journal: Journal) -> None:
@@ -398,7 +436,7 @@ async def test_a_row_can_tell_its_life(journal: Journal, clock: Clock) -> None:
     claim = await taken(journal)
     await journal.note_handler(claim, "H-1")
     await journal.release(claim, reason="busy")
-    await journal.add([Item(source=b"/srv/a", destination="/B/a", size=1, mtime_ns=1, line=4)])
+    await journal.add([Item(source=b"/srv/a", destination="/A/a", size=2, mtime_ns=1, line=4)])
 
     life = await journal.life(claim.row.id)
 
@@ -407,7 +445,7 @@ async def test_a_row_can_tell_its_life(journal: Journal, clock: Clock) -> None:
         ("claimed", "by anna, claim 1, found planned"),
         ("handler", "H-1"),
         ("planned", "busy"),
-        ("planned", "it is another file now, or is to go elsewhere"),
+        ("planned", "it is another file now, or is to be stored otherwise"),
     ]
     assert [deed.at for deed in life] == [1_000, 1_001, 1_001, 1_001, 1_001]
     assert await journal.life(99) == []

@@ -55,12 +55,16 @@ class Known:
         return (self.item, self.twin)
 
 
+def _key(item: Item) -> tuple[bytes, str]:
+    return item.source, fold(item.destination)
+
+
 @dataclass
 class Model:
     """A queue as one would write it on paper."""
 
     now: float
-    rows: dict[bytes, Known] = field(default_factory=dict)
+    rows: dict[tuple[bytes, str], Known] = field(default_factory=dict)
     latest: dict[State, float] = field(default_factory=dict)
 
     def add(self, items: Sequence[Item]) -> Added:
@@ -73,15 +77,15 @@ class Model:
             planned.state = State.FAILED if item.fatal else State.SKIPPED
         elif planned.twin:
             planned.state = State.FAILED
-        old = self.rows.get(item.source)
+        old = self.rows.get(_key(item))
         if old is None:
-            self.rows[item.source] = planned
+            self.rows[_key(item)] = planned
             return "new"
         busy = old.state is State.COMMITTING or (old.state is State.SENDING and old.due > self.now)
         if old.plan() == planned.plan() or busy:
             return "known"
         planned.id, planned.owner, planned.fence, planned.handler = old.id, old.owner, old.fence, old.handler
-        self.rows[item.source] = planned
+        self.rows[_key(item)] = planned
         return "changed"
 
     def _twin(self, item: Item) -> str:
@@ -107,7 +111,7 @@ class Model:
 
     def of(self, claim: Claim) -> Known | None:
         """The row, if it is still the claimer's."""
-        one = self.rows[claim.row.item.source]
+        one = self.rows[_key(claim.row.item)]
         return one if (one.fence, one.owner) == (claim.fence, claim.owner) and one.state in LEASED else None
 
 
