@@ -21,7 +21,7 @@ class End:
     """How the work on a row ended."""
 
     verdict: Verdict | None = None
-    """None: it is stored, or equal to what stands there, or is known not to be there and given back."""
+    """None: it is stored, or equal to what stands there."""
     error: Exception | None = None
     unsettled: bool = False
     """Whether a document may be there, or come to be there yet: the row must keep the question, and the file not be
