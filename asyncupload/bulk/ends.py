@@ -25,7 +25,7 @@ class End:
     receipt: Receipt | None = None
     """None: it is not stored, or the row is no longer ours."""
     verdict: Verdict | None = None
-    """None: it is stored, or equal to what stands there, or is known not to be there and given back."""
+    """None: it is stored, or equal to what stands there."""
     error: Exception | None = None
     unsettled: bool = False
     """Whether a document may be there, or come to be there yet: the row must keep the question, and the file not be

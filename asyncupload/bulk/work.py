@@ -132,10 +132,10 @@ class Work:
         if self._row.commit:
             receipt = await self._taken_up()
             self._asking = False
-            if receipt is not None:
-                await self._finish(receipt, "")
-            else:
-                await self._queue.release(self._claim, reason="an earlier request to store it came to nothing")
+            if receipt is None:  # counted: a server that stumbles over this file looks like that each time
+                nothing = AsyncUploadError("the server was asked to store it, and has not; it is sent again")
+                return End(verdict=Verdict.AGAIN, error=nothing)
+            await self._finish(receipt, "")
             return End(receipt=receipt)
         await self._delete_left_handler()
         source = WatchedSource(
