@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -66,7 +66,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_every_file_is_stored_once_and_a_second_run_does_nothing(
     client: Client, emulator: Emulator, files: Files, journal: Path
 ) -> None:
-    contents = {**many(150, size=3000), "large.bin": b"large " * 300_000, "sub/deep/exact.bin": b"x" * 262_144}
+    contents = {**many(60, size=30000), "large.bin": b"large " * 300_000, "sub/deep/exact.bin": b"x" * 262_144}
     items = files.write(contents)
     progress, this = await load(client, journal, items)
     assert states(progress) == {"stored": len(items)}
@@ -413,11 +413,7 @@ async def test_congestion_halves_the_pace(fault: str, tmp_path: Path, files: Fil
 # ── interruptions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _doing(calls: int) -> Callable[[Emulator], bool]:
-    return lambda server: len(server.calls) >= calls
-
-
-MOMENTS = [1, 3, 9, 16, 30, 44]
+MOMENTS = [1, 4, 16, 40]
 """Requests that the server has seen."""
 
 
@@ -525,7 +521,7 @@ async def test_two_loaders_on_one_journal_store_each_file_once(
     client: Client, emulator: Emulator, files: Files, journal: Path
 ) -> None:
     """Fault 96."""
-    contents = many(120)
+    contents = many(60)
     items = files.write(contents)
     async with (
         client_of(emulator) as other,
@@ -535,14 +531,14 @@ async def test_two_loaders_on_one_journal_store_each_file_once(
         await one_queue.add(items)
         runs = Loader(client, one_queue, OPTIONS).run(plan(items)), Loader(other, other_queue, OPTIONS).run(plan(items))
         await asyncio.gather(*runs)
-    await assert_consistent(journal, 120)
+    await assert_consistent(journal, 60)
     owners = Counter(row.owner for row in await rows_of(journal))
     assert len(owners) == 2
     await assert_stored_once(emulator, contents)
-    assert count(emulator, "CreateUploadHandler") == 120
+    assert count(emulator, "CreateUploadHandler") == 60
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 5, 8, 13, 21])
+@pytest.mark.parametrize("writes", [1, 3, 8, 21])
 async def test_what_cannot_be_written_down_is_not_sent(
     client: Client, emulator: Emulator, files: Files, journal: Path, writes: int
 ) -> None:
