@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -17,10 +17,11 @@ from conftest import Leftovers
 from troubled import count, until, version_comments
 
 from asyncupload import AsyncUploadError, Client, JournalError, LoginRefused, UsageError
-from asyncupload.bulk import ends, gate, loader
+from asyncupload.bulk import ends, gate, loader, moves
 from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Phase, Progress
+from asyncupload.bulk.queue import Claim
 from asyncupload.bulk.rows import Item, State
 from asyncupload.emulator import Call, Emulator
 from bulk.loads import (
@@ -66,7 +67,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_every_file_is_stored_once_and_a_second_run_does_nothing(
     client: Client, emulator: Emulator, files: Files, journal: Path
 ) -> None:
-    contents = {**many(150, size=3000), "large.bin": b"large " * 300_000, "sub/deep/exact.bin": b"x" * 262_144}
+    contents = {**many(60, size=30000), "large.bin": b"large " * 300_000, "sub/deep/exact.bin": b"x" * 262_144}
     items = files.write(contents)
     progress, this = await load(client, journal, items)
     assert states(progress) == {"stored": len(items)}
@@ -413,11 +414,7 @@ async def test_congestion_halves_the_pace(fault: str, tmp_path: Path, files: Fil
 # ── interruptions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _doing(calls: int) -> Callable[[Emulator], bool]:
-    return lambda server: len(server.calls) >= calls
-
-
-MOMENTS = [1, 3, 9, 16, 30, 44]
+MOMENTS = [1, 4, 16, 40]
 """Requests that the server has seen."""
 
 
@@ -525,7 +522,7 @@ async def test_two_loaders_on_one_journal_store_each_file_once(
     client: Client, emulator: Emulator, files: Files, journal: Path
 ) -> None:
     """Fault 96."""
-    contents = many(120)
+    contents = many(60)
     items = files.write(contents)
     async with (
         client_of(emulator) as other,
@@ -535,14 +532,14 @@ async def test_two_loaders_on_one_journal_store_each_file_once(
         await one_queue.add(items)
         runs = Loader(client, one_queue, OPTIONS).run(plan(items)), Loader(other, other_queue, OPTIONS).run(plan(items))
         await asyncio.gather(*runs)
-    await assert_consistent(journal, 120)
+    await assert_consistent(journal, 60)
     owners = Counter(row.owner for row in await rows_of(journal))
     assert len(owners) == 2
     await assert_stored_once(emulator, contents)
-    assert count(emulator, "CreateUploadHandler") == 120
+    assert count(emulator, "CreateUploadHandler") == 60
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 5, 8, 13, 21])
+@pytest.mark.parametrize("writes", [1, 3, 8, 21])
 async def test_what_cannot_be_written_down_is_not_sent(
     client: Client, emulator: Emulator, files: Files, journal: Path, writes: int
 ) -> None:
@@ -607,11 +604,17 @@ async def test_a_row_that_somebody_else_has_claimed_is_let_alone(
         run = asyncio.ensure_future(this.run(plan(files.write({"slow.bin": b"slow " * 2_000_000}))))
         await until(lambda: count(emulator, "UploadFileChunk"))
         ((claim, _),) = this._active.values()
-        await queue.let_go([claim])
-        (other,) = await queue.claim("another one", 1, lease=60)
+        (other,) = await queue._database.write("taken over", lambda db: _taken_over(db, claim))
         await until(lambda: not this._active)
+        assert count(emulator, "UploadFileChunk") < 39
         await queue.finish(other, State.SKIPPED, reason="by another one")
         progress = await run
     assert states(progress) == {"skipped": 1}
     assert await emulator.documents() == []
     await assert_nothing_left(emulator)
+
+
+def _taken_over(db: sqlite3.Connection, claim: Claim) -> list[Claim]:
+    """In one transaction: between two, its owner might claim it again."""
+    moves.let_go(db, [claim], time.time())
+    return moves.claim(db, "another one", 1, lease=60, now=time.time())
