@@ -280,15 +280,17 @@ async def settle_end(bench: Bench, claim: Claim, end: End, *, counted: bool) -> 
     """
     queue, options, reason = bench.queue, bench.options, f"{type(end.error).__name__}: {end.error}"
     attempts = claim.row.attempts + counted
+    # A refusal is an answer. So is a document of other bytes: asked for again, it would pass for what was sent.
+    answered = not claim.row.commit
     match end.verdict:
         case Verdict.SKIP:
             await queue.finish(claim, State.SKIPPED, reason=reason)
         case Verdict.ASK_LATER:
             await queue.renew([claim], lease=ASK_AGAIN)
         case Verdict.GIVE_UP:
-            await queue.park(claim, reason)
+            await queue.park(claim, reason, answered=answered)
         case _ if attempts >= options.attempts:
-            await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})")
+            await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})", answered=answered)
         case _:
             wait = min(options.retry_after * 2.0 ** min(attempts, 20), 3600.0) if counted else 0.0
             await queue.release(claim, reason=reason, not_before=time.time() + wait, counted=counted)
