@@ -13,7 +13,7 @@ from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost
+from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, ServerError
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
@@ -191,7 +191,7 @@ class Work:
             return
         try:
             await self._client.discard(self._row.handler)
-        except AsyncUploadError as error:  # the server removes it by itself, some day
+        except ServerError as error:  # it removes it by itself, some day; without an answer the row keeps its name
             self._log.warning("handler_left", handler=self._row.handler, reason=str(error))
 
     async def _sent_up(self, source: WatchedSource) -> Receipt:
