@@ -13,7 +13,15 @@ from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, NotFound, OutcomeUnknown
+from asyncupload.errors import (
+    AsyncUploadError,
+    JournalError,
+    LeaseLost,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    StoredDifferently,
+)
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
@@ -95,7 +103,8 @@ class Work:
         except (LeaseLost, JournalError):
             raise
         except AsyncUploadError as error:
-            unsettled = self._asking or isinstance(error, OutcomeUnknown)
+            unknown = isinstance(error, OutcomeUnknown) and not isinstance(error, StoredDifferently)
+            unsettled = self._asking or unknown
             return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
@@ -165,7 +174,7 @@ class Work:
             return
         try:
             await self._client.discard(self._row.handler)
-        except AsyncUploadError as error:  # the server removes it by itself, some day
+        except ServerError as error:  # it removes it by itself, some day; without an answer the row keeps its name
             self._log.warning("handler_left", handler=self._row.handler, reason=str(error))
 
     async def _sent_up(self, source: WatchedSource) -> Receipt:
