@@ -65,16 +65,16 @@ WORDS: dict[str, set[str]] = {
 
 CALLS: dict[str, set[str]] = {
     "print": set(),
-    "anyio.sleep": {"_retry", "bulk"},
+    "anyio.sleep": {"_retry", "bulk", "cli"},
     "asyncio.sleep": set(),
     "time.sleep": set(),
     "asyncio.ensure_future": {"_shield"},
     "asyncio.create_task": set(),
-    "anyio.create_task_group": {"_pipeline", "bulk"},
+    "anyio.create_task_group": {"_pipeline", "bulk", "cli"},
     "reveal": {"_body"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and
-those of many files, secrets are _body's."""
+those of many files and of what is told beside them, secrets are _body's."""
 
 
 def _room(file: Path) -> str:

@@ -14,8 +14,8 @@ from asyncupload.cli import COMMANDS, commands, main
 from .commands import PATIENCE, environment, run
 from .conftest import Here
 
-NAMES = ("check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
-TRANSFERS = ("check", "download", "upload", "upload-zip", "verify")
+NAMES = ("bulk", "check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
+TRANSFERS = ("bulk", "check", "download", "upload", "upload-zip", "verify")
 CLIENT_COMMANDS = (*TRANSFERS, "discard")
 
 HEAVY = {"aiohttp", "anyio", "rich", "structlog", "asyncupload.client", "asyncupload.emulator", "asyncupload.sources"}
