@@ -101,9 +101,9 @@ class Upload:
             place = await self._keeper.look(task.to, task.if_exists, folder_exists=True)
         if not place.exists:
             return "new"
-        await self._keeper.require_free(task.to.path)
         if task.if_exists == "skip" and task.source.rereadable and await self._unchanged(place):
-            return "unchanged"
+            return "unchanged"  # whoever has it checked out
+        await self._keeper.require_free(task.to.path)
         return "version"
 
     def _facts(self, began: float) -> dict[str, Any]:

@@ -74,7 +74,7 @@ CALLS: dict[str, set[str]] = {
     "reveal": {"_body"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and
-those of many files, secrets are _body's."""
+those of many files and of what is told beside them, secrets are _body's."""
 
 
 def _room(file: Path) -> str:

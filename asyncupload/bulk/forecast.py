@@ -12,7 +12,8 @@ from asyncupload.sources import PathSource
 
 from .options import LoadOptions
 from .queue import Queue
-from .rows import Row, State
+from .rows import ENDED, Row, State
+from .verdict import Verdict, verdict
 
 AT_ONCE = 8
 """Files that are looked at side by side."""
@@ -35,37 +36,80 @@ async def forecasts(client: Client, queue: Queue, options: LoadOptions) -> Async
         client: The server's, entered.
         queue: Planned, and not to be worked on meanwhile.
         options: As for the run.
+
+    Raises:
+        AsyncUploadError: The server cannot be asked any more, or asks for another login.
+        JournalError: The queue cannot be read.
     """
+    prophet = _Prophet(client, options)
     batch: list[Row] = []
     async for row in queue.rows():
         batch.append(row)
         if len(batch) == AT_ONCE:
-            for forecast in await _looked_at(client, batch, options):
+            for forecast in await prophet.look_at(batch):
                 yield forecast
             batch = []
-    for forecast in await _looked_at(client, batch, options):
+    for forecast in await prophet.look_at(batch):
         yield forecast
 
 
-async def _looked_at(client: Client, rows: list[Row], options: LoadOptions) -> list[Forecast]:
-    found: dict[int, Forecast] = {}
+class _Prophet:
+    """Looks at files, and at each library once."""
 
-    async def look(row: Row) -> None:
-        found[row.id] = await _forecast(client, row, options)
+    def __init__(self, client: Client, options: LoadOptions) -> None:
+        self._client = client
+        self._options = options
+        self._libraries = dict[str, str]()
+        """Why nothing can be stored in it; empty if it can."""
 
-    async with anyio.create_task_group() as looking:
-        for row in rows:
-            looking.start_soon(look, row)
-    return [found[row.id] for row in rows]
+    async def look_at(self, rows: list[Row]) -> list[Forecast]:
+        found: dict[int, Forecast | AsyncUploadError] = {}
+
+        async def look(row: Row) -> None:
+            try:
+                found[row.id] = await self._fate(row)
+            except AsyncUploadError as error:  # out of the task group it would come wrapped
+                found[row.id] = error
+
+        for name in {_library(row) for row in rows if row.state not in ENDED} - self._libraries.keys():
+            there = await self._client.folder_exists(name)
+            # Folders are made where they are missing, libraries are not.
+            self._libraries[name] = "" if there else f"there is no library {name}, or it is not visible to this user"
+        async with anyio.create_task_group() as looking:
+            for row in rows:
+                looking.start_soon(look, row)
+        return [_good(found[row.id]) for row in rows]
+
+    async def _fate(self, row: Row) -> Forecast:
+        if row.state in ENDED:
+            return _ended(row)
+        if why := self._libraries[_library(row)]:
+            return Forecast(row=row, fate="failed", reason=why)
+        source = PathSource(os.fsdecode(row.item.source))
+        try:
+            fate = await self._client.preview(source, to=row.item.destination, if_exists=self._options.if_exists)
+        except AsyncUploadError as error:
+            match verdict(error):
+                case Verdict.STOP | Verdict.TROUBLE:
+                    raise
+                case Verdict.SKIP:
+                    return Forecast(row=row, fate="skipped", reason=str(error))
+                case _:
+                    return Forecast(row=row, fate="failed", reason=str(error))
+        return Forecast(row=row, fate=fate)
 
 
-async def _forecast(client: Client, row: Row, options: LoadOptions) -> Forecast:
-    if row.state in {State.SKIPPED, State.FAILED}:
-        return Forecast(row=row, fate=str(row.state), reason=row.reason)
-    try:
-        fate = await client.preview(
-            PathSource(os.fsdecode(row.item.source)), to=row.item.destination, if_exists=options.if_exists
-        )
-    except AsyncUploadError as error:
-        return Forecast(row=row, fate="failed", reason=f"{type(error).__name__}: {error}")
-    return Forecast(row=row, fate=fate)
+def _ended(row: Row) -> Forecast:
+    if row.state in {State.STORED, State.UNCHANGED}:
+        return Forecast(row=row, fate=str(State.UNCHANGED), reason=f"{row.state} by an earlier run")
+    return Forecast(row=row, fate=str(row.state), reason=row.reason)
+
+
+def _library(row: Row) -> str:
+    return "/" + row.item.destination.split("/")[1]
+
+
+def _good(found: Forecast | AsyncUploadError) -> Forecast:
+    if isinstance(found, AsyncUploadError):
+        raise found
+    return found

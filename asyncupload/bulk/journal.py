@@ -73,6 +73,14 @@ class Journal:
         """What a user should know since the file was opened, or ""."""
         return self._database.notice
 
+    async def copy_to(self, path: Path) -> None:
+        """Make a journal at ``path``, where nothing stands, that says the same as this one at this moment.
+
+        Raises:
+            JournalError: It cannot be made.
+        """
+        await self._database.read(lambda db: db.execute("VACUUM INTO ?", (str(path),)).close())
+
     async def begin_plan(self) -> int:
         """See `Queue.begin_plan`."""
         return await self._database.write("begin plan", moves.begin_plan)

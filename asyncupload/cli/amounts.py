@@ -1,6 +1,7 @@
 """Amounts of bytes as people write them."""
 
 import re
+from decimal import Decimal
 
 import click
 
@@ -13,4 +14,4 @@ def bytes_of(text: str | int) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", str(text).strip(), flags=re.IGNORECASE)
     if match is None:
         raise click.BadParameter(f"{text!r} is no amount of bytes, as 1000, 64K, 256MiB or 1.5GB")
-    return int(float(match[1]) * (_BINARY | _UNITS)[(match[2] or "").lower()])
+    return int(Decimal(match[1]) * (_BINARY | _UNITS)[(match[2] or "").lower()])

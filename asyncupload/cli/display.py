@@ -1,8 +1,7 @@
 """Shows a load of many files: a picture on a terminal, a line every so often elsewhere, nothing when quiet."""
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
 
 import anyio
 import click
@@ -15,6 +14,7 @@ from rich.text import Text
 from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Phase, Progress
 from asyncupload.bulk.rows import State
+from asyncupload.errors import JournalError
 
 from .options import Voice
 from .results import amount, shown
@@ -27,45 +27,33 @@ MEMORY = 30
 """Pictures that the rate is taken over: a quarter of a minute."""
 
 
-class Display:
-    """Asks a loader how far it is, and shows it on standard error.
+async def show(loader: Loader, voice: Voice) -> None:
+    """Show on standard error how far a loader is, until cancelled.
 
-    Args:
-        voice: How to speak.
-        loader: Whom to ask.
+    Ends by itself, and the load goes on, when nobody can see it any more, or the journal cannot tell.
     """
+    if voice.quiet:
+        return
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed before the process started
+    with suppress(OSError, JournalError):
+        await (_draw(loader) if terminal else _write(loader))
 
-    def __init__(self, voice: Voice, loader: Loader) -> None:
-        self._voice = voice
-        self._loader = loader
-        self._rate = Rate()
 
-    @asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
-        """Show it until the block is left."""
-        if self._voice.quiet:
-            yield
-            return
-        terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed before the process started
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._draw if terminal else self._write)
-            try:
-                yield
-            finally:
-                beside.cancel_scope.cancel()
-
-    async def _draw(self) -> None:
-        with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-            while True:
-                progress = await self._loader.progress()
-                live.update(picture(progress, self._rate.after(progress)), refresh=True)
-                await anyio.sleep(FRAME)
-
-    async def _write(self) -> None:
+async def _draw(loader: Loader) -> None:
+    rate = Rate()
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
         while True:
-            await anyio.sleep(LINE_EVERY)
-            progress = await self._loader.progress()
-            click.echo(f"asyncupload: {sentence(progress, self._rate.after(progress))}", err=True)
+            progress = await loader.progress()
+            live.update(picture(progress, rate.after(progress)), refresh=True)
+            await anyio.sleep(FRAME)
+
+
+async def _write(loader: Loader) -> None:
+    rate = Rate()
+    while True:
+        await anyio.sleep(LINE_EVERY)
+        progress = await loader.progress()
+        click.echo(f"asyncupload: {sentence(progress, rate.after(progress))}", err=True)
 
 
 class Rate:
@@ -86,7 +74,7 @@ def sentence(progress: Progress, rate: tuple[float, float]) -> str:
     """All of it in one line."""
     failed = progress.counts[State.FAILED].rows
     parts = [
-        str(progress.phase.value) + (f" ({progress.pause})" if progress.pause else ""),
+        str(progress.phase.value) + (f" ({shown(progress.pause)})" if progress.pause else ""),
         f"{progress.ended:,} of {progress.rows:,}{'+' if progress.phase is Phase.PLANNING else ''} files ended",
         f"{amount(rate[0])}/s, {rate[1]:.0f} files/s",
         f"{progress.sending} in flight, {progress.committing} of them being stored",
@@ -126,7 +114,7 @@ def picture(progress: Progress, rate: tuple[float, float]) -> Group:
         f"{progress.counts[State.STORED].rows:,} stored, {progress.counts[State.UNCHANGED].rows:,} unchanged",
         f"{progress.counts[State.FAILED].rows:,} failed, {progress.counts[State.SKIPPED].rows:,} skipped",
     )
-    lines = [Text(f"{progress.phase.value}{': ' + progress.pause if progress.pause else ''}", style="bold")]
+    lines = [Text(f"{progress.phase.value}{': ' + shown(progress.pause) if progress.pause else ''}", style="bold")]
     failures = [
         Text(f"{shown(failure.destination)}: {shown(failure.reason)}", style="red", overflow="ellipsis", no_wrap=True)
         for failure in progress.failures[-5:]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,25 +58,30 @@ def exit_code(error: AsyncUploadError) -> int:
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
-def stored(receipt: Receipt, voice: Voice) -> int:
+def stored(told: Receipt, voice: Voice) -> int:
     """Say that a document is stored, or was so before."""
     return fact(
         voice,
-        {
-            "status": receipt.status,
-            "path": receipt.path,
-            "document_id": receipt.document_id,
-            "version_id": receipt.version_id,
-            "size": receipt.size,
-            "crc32": f"{receipt.crc32:08X}",
-            "chunks": receipt.chunks,
-            "resent": receipt.resent,
-            "restarted": receipt.restarted,
-            "seconds": round(receipt.seconds, 3),
-        },
-        f"{receipt.status} {receipt.path}: {amount(receipt.size)} in {receipt.seconds:.1f} s, "
-        f"CRC-32 {receipt.crc32:08X}, document {receipt.document_id}, version {receipt.version_id}",
+        receipt(told),
+        f"{told.status} {told.path}: {amount(told.size)} in {told.seconds:.1f} s, "
+        f"CRC-32 {told.crc32:08X}, document {told.document_id}, version {told.version_id}",
     )
+
+
+def receipt(told: Receipt) -> dict[str, Any]:
+    """What there is to say of a document that is stored."""
+    return {
+        "status": told.status,
+        "path": told.path,
+        "document_id": told.document_id,
+        "version_id": told.version_id,
+        "size": told.size,
+        "crc32": f"{told.crc32:08X}",
+        "chunks": told.chunks,
+        "resent": told.resent,
+        "restarted": told.restarted,
+        "seconds": round(told.seconds, 3),
+    }
 
 
 def unpacked(archive: Unpacked, voice: Voice) -> int:
@@ -145,7 +151,8 @@ def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more:
     """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
     if voice.json:
         _print_json({"status": "failed", "path": path, "error": kind, "message": message, **more})
-    click.echo(f"asyncupload: {message}", err=True)
+    # Lines are ours, and what stands in them may be a file's name.
+    click.echo("\n".join(map(shown, f"asyncupload: {message}".split("\n"))), err=True)
     return code
 
 
@@ -187,14 +194,14 @@ def loaded(last: Progress, error: Exception | None, interrupted: int, journal: P
         + (f"; most of the time was spent waiting for: {last.waits.bottleneck}" if last.waits.bottleneck else ""),
     ]
     if last.counts[State.FAILED].rows:
-        sentences.append(
-            f"asyncupload explain {journal} PATH says why one failed; asyncupload retry {journal} plans them again"
-        )
+        where = shlex.quote(str(journal))
+        sentences.append(f"why one failed:        asyncupload explain {where} PATH")
+        sentences.append(f"to send those again:   asyncupload retry {where}, and then the same command")
     if last.cancelled:
         sentences.append("the same command goes on from here")
     fact(voice, facts, "\n".join(sentences))
     if error is not None:
-        click.echo(f"asyncupload: ended early: {error}", err=True)
+        click.echo(shown(f"asyncupload: ended early: {error}"), err=True)
     return interrupted or _code_of(last, error)
 
 

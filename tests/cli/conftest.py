@@ -51,6 +51,18 @@ class Server:
         """A document's bytes."""
         return self._portal.call(self._emulator.content, path).read_bytes()
 
+    def check_out(self, path: str, user: str) -> None:
+        """Have somebody check a document out."""
+        self._portal.call(self._emulator.set_checkout, path, user)
+
+    def state(self) -> list[Document]:
+        """All that is known of all documents."""
+        return self._portal.call(self._emulator.documents)
+
+    def ways(self, operation: str) -> set[str]:
+        """In which forms an operation was asked for."""
+        return {record.way for record in list(self._emulator.calls) if record.operation == operation}
+
     def document(self, path: str) -> Document:
         """All that is known of it."""
         (found,) = (one for one in self._portal.call(self._emulator.documents) if one.path == path)

@@ -15,6 +15,7 @@ from .commands import PATIENCE, environment, run
 from .conftest import Here
 
 NAMES = (
+    "bulk",
     "check",
     "demo",
     "discard",
@@ -27,7 +28,7 @@ NAMES = (
     "upload-zip",
     "verify",
 )
-TRANSFERS = ("check", "download", "upload", "upload-zip", "verify")
+TRANSFERS = ("bulk", "check", "download", "upload", "upload-zip", "verify")
 CLIENT_COMMANDS = (*TRANSFERS, "discard")
 
 HEAVY = {"aiohttp", "anyio", "rich", "structlog", "asyncupload.client", "asyncupload.emulator", "asyncupload.sources"}

@@ -1,0 +1,175 @@
+"""A run of ``asyncupload bulk``: the loader at work, what is told of it meanwhile, and how it is stopped."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import anyio
+import click
+from rich.console import Console
+
+from asyncupload.bulk import report
+from asyncupload.bulk.ends import End
+from asyncupload.bulk.journal import Journal
+from asyncupload.bulk.ledger import Ledger
+from asyncupload.bulk.loader import Loader
+from asyncupload.bulk.progress import Progress
+from asyncupload.bulk.rows import Row, State
+from asyncupload.errors import AsyncUploadError
+
+from . import results
+from .display import show
+from .job import Job, make_default_folder, opened
+from .running import run
+
+T = TypeVar("T")
+
+LEDGER_EVERY = 60.0
+"""Seconds between two times that what is stored is written into the ledger."""
+
+NAMED = 10
+"""Files that are named at the end, of those that were not sent. JSON and the report have them all."""
+
+
+def loaded(job: Job) -> int:
+    """Send what is planned, and say how it ended; returns the exit code.
+
+    Raises:
+        AsyncUploadError: There can be no run, or it cannot go on.
+        Interrupted: A signal came before the first file was begun.
+    """
+    if job.report is not None:
+        report.require_usable(job.report)
+    client = job.client()
+    make_default_folder(job.journal)
+
+    async def work() -> tuple[Progress, Exception | None, int]:
+        async with opened(client, job.journal) as (journal, threads):
+            await _note(job, journal)
+            loader = Loader(client, journal, job.options, on_end=_teller(job))
+            stopping = _Stopping(loader, job.grace)
+            stopping.listen()
+            ledger = Ledger(job.ledger, journal) if job.ledger is not None else None
+            if ledger is not None:
+                await ledger.catch_up()  # before the plan says of a file that it is another one now
+            last = await _accompanied(
+                lambda: loader.run(
+                    job.plan.items(threads), plan_first=job.plan.whole_first, left_out=job.plan.left_out
+                ),
+                lambda: show(loader, job.voice),
+                lambda: _keep(ledger),
+            )
+            await _tell_of_unsent(journal, job)
+            if ledger is not None:
+                await ledger.catch_up()
+            if job.report is not None:
+                await report.write(journal, job.report, progress=last)
+            return last, loader.error, stopping.code
+
+    last, error, stopped = run(work)
+    code = results.loaded(last, error, stopped, job.journal, job.voice)
+    if stopped:
+        # The regular end waits for threads, and one of them may read a list that nobody goes on with.
+        _end_now(code)
+    return code
+
+
+async def _note(job: Job, journal: Journal) -> None:
+    plan, connection = job.plan, job.connection
+    await journal.note_run(
+        server=connection.server, user=connection.user or "", source=plan.origin, destination=plan.destination
+    )
+
+
+async def _accompanied(
+    work: Callable[[], Coroutine[Any, Any, T]], *beside: Callable[[], Coroutine[Any, Any, None]]
+) -> T:
+    """Do some work, and something else beside it for as long as it takes. An error comes out bare."""
+    outcome: list[T] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        for one in beside:
+            group.start_soon(one)
+        try:
+            outcome.append(await work())
+        except Exception as error:  # noqa: BLE001  (raised again where no group wraps it)
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return outcome[0]
+
+
+async def _keep(ledger: Ledger | None) -> None:
+    """Write the ledger now and then. What it cannot write now is told at the end, and the files go on."""
+    while ledger is not None:
+        await anyio.sleep(LEDGER_EVERY)
+        with suppress(AsyncUploadError):
+            await ledger.catch_up()
+
+
+class _Stopping:
+    """The first Ctrl-C or SIGTERM lets the files in flight end, the second ends the process."""
+
+    def __init__(self, loader: Loader, grace: float) -> None:
+        self._loader = loader
+        self._grace = grace
+        self.code = 0
+        """What to exit with; 0 if nobody stopped it."""
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows: a Ctrl-C cancels, and cleans up, without waiting for files
+            loop.add_signal_handler(signal.SIGINT, self._come, 130)
+            loop.add_signal_handler(signal.SIGTERM, self._come, 143)
+
+    def _come(self, code: int) -> None:
+        if self.code:
+            # The journal's transactions are whole or not at all, so it is as good as after a power cut.
+            click.echo("asyncupload: ended at once; the same command goes on from here", err=True)
+            Console(stderr=True).show_cursor()
+            _end_now(code)
+        self.code = code
+        self._loader.stop(self._grace)
+        click.echo(
+            f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once",
+            err=True,
+        )
+
+
+def _end_now(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+            stream.flush()
+    os._exit(code)
+
+
+def _teller(job: Job) -> Callable[[Row, End], None]:
+    """Says of each file that it is stored, as soon as it is. Of others it is known at the end only: they are tried
+    again."""
+
+    def tell(row: Row, end: End) -> None:
+        if job.voice.json and end.receipt is not None:
+            results.line({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
+
+    return tell
+
+
+async def _tell_of_unsent(journal: Journal, job: Job) -> None:
+    """Say of each file that is not on the server why; without JSON of the first few."""
+    told = 0
+    async for row in journal.rows([State.FAILED, State.SKIPPED]):
+        told += 1
+        item = row.item
+        source = os.fsdecode(item.source)
+        if job.voice.json:
+            results.line({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
+        elif told <= NAMED:
+            click.echo(results.shown(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}"), err=True)
+        else:
+            click.echo("asyncupload: and more; --report names them all", err=True)
+            return
