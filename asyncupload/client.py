@@ -2,27 +2,29 @@
 
 import os
 import uuid
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Literal
 
 from ._archive import Archive, ArchiveTask
 from ._check import Inspection, ServerReport
 from ._download import Download
-from ._entrance import Entrance
+from ._following import following
 from ._log import get_logger
 from ._names import destination, folder
+from ._opened import Opened
 from ._place import IfExists
 from ._resume import Resumption
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import NotFound, UsageError
-from .events import Audience, Downloaded, Listener, Receipt, StoredDocument, Unpacked, Verified
+from .events import Audience, Downloaded, Event, Listener, Receipt, StoredDocument, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties, require_text
 from .sources import Uploadable, as_source
 
 
-class Client(Entrance):
+class Client(Opened):
     """An infoRouter server, seen by one user.
 
     To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks.
@@ -85,7 +87,8 @@ class Client(Entrance):
         On cancellation: the handler is deleted within ``settings.timeouts.cleanup`` seconds, unless the request to
         store may have left, and ``CancelledError`` goes on.
 
-        Uploads of one client to one destination go one after another.
+        Uploads of one client to one destination go one after another, and wait for room within ``settings.uploads`` and
+        ``settings.memory``.
 
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
@@ -105,8 +108,51 @@ class Client(Entrance):
             checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log)
-        async with self._turns.at(where):
+        # The turn first: those who wait for one place must not fill the room of others.
+        async with self._turns.at(where), self._room_for(origin, chunk_size):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    def upload_events(
+        self,
+        source: Uploadable,
+        *,
+        to: str,
+        if_exists: IfExists = "version",
+        version_comment: str = "",
+        properties: Properties = NONE_GIVEN,
+        chunk_size: int | None = None,
+        folder_exists: bool = False,
+        checkpoints: Checkpoints | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The same as a stream of its events: ``async for event in client.upload_events(...)``.
+
+        The last event is :class:`~asyncupload.Stored`, with the receipt. The upload begins when the first event is
+        asked for, and goes at its own speed: one who is slow to take them sees, in the order of happening, the latest
+        of each kind that was not taken yet.
+
+        Args:
+            source: As for :meth:`upload`, and so are the others.
+
+        Raises (while iterating): what :meth:`upload` raises, after the events that came before it.
+
+        On cancellation of the one who iterates, and when the generator is closed, the upload is cancelled as
+        :meth:`upload` is, and has cleaned up before that goes on. A loop that may be left early belongs in
+        ``async with contextlib.aclosing(client.upload_events(...)) as events``: otherwise the event loop closes the
+        generator soon after, and nobody waits for it.
+        """
+        return following(
+            lambda listener: self.upload(
+                source,
+                to=to,
+                if_exists=if_exists,
+                version_comment=version_comment,
+                properties=properties,
+                chunk_size=chunk_size,
+                folder_exists=folder_exists,
+                checkpoints=checkpoints,
+                on_event=listener,
+            )
+        )
 
     async def preview(
         self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
@@ -241,7 +287,8 @@ class Client(Entrance):
         target, origin = folder(to), as_source(source)
         log = get_logger(source=origin.name, destination=target)
         task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
-        return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
+        async with self._room_for(origin):
+            return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
 
     async def download(
         self,

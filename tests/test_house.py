@@ -12,7 +12,7 @@ HOUSE = Path(asyncupload.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # words
-    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names"),
+    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names", "_budget"),
     # leaves
     ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
@@ -33,8 +33,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_resume",
         "_check",
     ),
+    # what the journeys share
+    ("_limits", "_opened", "_following"),
     # the front door
-    ("_entrance", "client"),
+    ("client",),
     ("__init__",),
     # many files
     ("bulk",),
@@ -68,7 +70,7 @@ CALLS: dict[str, set[str]] = {
     "anyio.sleep": {"_retry", "bulk", "cli"},
     "asyncio.sleep": set(),
     "time.sleep": set(),
-    "asyncio.ensure_future": {"_shield"},
+    "asyncio.ensure_future": {"_shield", "_following"},
     "asyncio.create_task": set(),
     "anyio.create_task_group": {"_pipeline", "bulk", "cli"},
     "reveal": {"_body"},

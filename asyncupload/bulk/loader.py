@@ -12,12 +12,12 @@ from contextlib import aclosing
 import anyio
 from anyio.abc import TaskGroup
 
+from asyncupload._budget import Budget
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
 
-from .budget import Budget
 from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from asyncupload._budget import Budget
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
@@ -26,7 +27,6 @@ from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
 
-from .budget import Budget
 from .ends import End
 from .folders import Folders
 from .notes import Notes

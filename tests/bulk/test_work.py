@@ -25,9 +25,9 @@ from asyncupload import (
     SourceChanged,
     SourceMissing,
 )
+from asyncupload._budget import Budget
 from asyncupload._checksum import crc32
 from asyncupload._pipeline import SealedChunk
-from asyncupload.bulk.budget import Budget
 from asyncupload.bulk.ends import End, settle_end
 from asyncupload.bulk.folders import Folders
 from asyncupload.bulk.journal import Journal

@@ -1,8 +1,9 @@
-"""How a client comes and goes: who it is, what it owns, and what it closes."""
+"""What a client's journeys share: the line to one server, its ticket, threads, turns and limits. Opened and closed."""
 
 import os
 import ssl
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from ._body import Encoding
+from ._limits import Limits
 from ._log import get_logger
 from ._patience import Patience
 from ._place import Turns
@@ -19,15 +21,16 @@ from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from .errors import AsyncUploadError, UsageError
-from .settings import Settings
+from .settings import LARGEST_CHUNK, Settings
+from .sources import Source
 
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
 the application, and a stalled network drive must not use it up."""
 
 
-class Entrance:
-    """A client that can be entered and left. Arguments as of :class:`~asyncupload.Client`."""
+class Opened:
+    """What is there between entering and leaving a client, whose docstring tells of the arguments."""
 
     def __init__(
         self,
@@ -61,10 +64,11 @@ class Entrance:
         )
         self._patience = Patience(self._remote, self.settings)
         self._turns = Turns()
+        self._limits = Limits(self.settings)
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
-        return f"<Client of {self._remote!r}>"
+        return f"<{type(self).__name__} of {self._remote!r}>"
 
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""
@@ -92,6 +96,10 @@ class Entrance:
         if self._threads is None:
             raise UsageError("the client is not open: use it as `async with Client(...) as client`")
         return self._threads
+
+    def _room_for(self, source: Source, chunk_size: int | None = None) -> AbstractAsyncContextManager[None]:
+        """A place among the uploads of this client, and the memory that ``source`` needs."""
+        return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
 
     async def _leave(self) -> None:
         try:
