@@ -52,6 +52,8 @@ WORDS: dict[str, set[str]] = {
     "xml": {"_body", "_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),
+    "pybase64": {"_body", "_wire"},
+    "binascii": set(),
     "zlib_ng": {"_checksum"},
     "aiofiles": {"sources", "_download"},
     "structlog": {"_log", "cli"},
