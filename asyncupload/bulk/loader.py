@@ -1,20 +1,24 @@
 """Many files: takes rows from the queue, lets as many as is good be on their way, and sees each of them to its end."""
 
+import math
 import os
 import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import anyio
 from anyio.abc import TaskGroup
 
 from asyncupload._log import get_logger
+from asyncupload._shield import undisturbed
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError
+from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
 
 from .budget import Budget
+from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate
 from .options import LoadOptions
@@ -22,19 +26,22 @@ from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
 from .rows import Item, State
-from .verdict import Verdict
+from .verdict import Verdict, stops
 from .watched import Rate
-from .work import Bench, End, Work, settle_end
+from .work import Bench, Work
 
 LOOK = 1.0
 """Seconds between two looks at the pace and at what is due."""
+LAST_WAIT = 300.0
+"""Seconds until a file is due that a load with nothing else to do still waits for, or those that the server has to end
+with a request. If there is more to wait for it ends, and says what is left: the same command again goes on."""
 CLAIM = 32
 """Rows that are claimed at once, at least, where there are as many: small files end faster than the disk syncs."""
 FAILURES_SHOWN = 10
 
 
 class Loader:
-    """One process's part in a load. Several may work on one queue.
+    """One process's part in a load. Several may work on one queue. To be made in the event loop, and run once.
 
     Args:
         client: The server's, entered.
@@ -59,22 +66,25 @@ class Loader:
         self._pace = Pace(most=self._options.files)
         self._gate = Gate()
         self._hand = deque[Claim]()
-        self._active: dict[int, tuple[Claim, anyio.CancelScope]] = {}
+        self._active: dict[tuple[int, int], tuple[Claim, anyio.CancelScope]] = {}
+        """By row and fence: one whose lease ended unseen, as on a machine that slept, can be claimed a second time."""
         self._changed = anyio.Event()
         self._planned = False
         self._stopping = False
         self._ended = False
+        self._reading = anyio.CancelScope()
         self._workers = anyio.CancelScope()
         self._began = time.monotonic()
         self._failures = deque[Failure](maxlen=FAILURES_SHOWN)
         self._left_out: Callable[[], int] = lambda: 0
         self._log = get_logger(owner=self._owner)
-        self.error: AsyncUploadError | None = None
+        self.error: Exception | None = None
         """What ended the load before all files were ended; None if nothing did."""
+        self._raised: Exception | None = None
 
     async def run(
         self,
-        plan: AsyncIterator[list[Item]] | None = None,
+        plan: AsyncGenerator[list[Item], None] | None = None,
         *,
         plan_first: bool = False,
         left_out: Callable[[], int] = lambda: 0,
@@ -82,43 +92,46 @@ class Loader:
         """Send all that is planned, in the queue and by ``plan``.
 
         Args:
-            plan: Batches of files to add to the queue. They are sent while it is read on.
+            plan: Batches of files to add to the queue. They are sent while it is read on. It is closed at the end.
             plan_first: Whether nothing is sent before the plan is read to its end, as with a list that may be wrong.
             left_out: How many files the plan has left out so far.
 
         Returns:
-            How it ended. ``error`` says what ended it early, if anything did.
+            How it ended, when all rows have, or none is due soon (see LAST_WAIT), or `stop` was called, or ``error``
+            ended it early.
 
         Raises:
-            UsageError: The plan is wrong.
-            JournalError: The queue cannot be written: nothing more was sent.
+            JournalError: The queue cannot be read or written: nothing more was sent.
+            Exception: What the plan raised, as UsageError if it is wrong. The files in flight were ended first.
 
         On cancellation the files in flight are given up, what they staged is deleted, their rows are given back, and
         ``CancelledError`` goes on.
         """
         self._left_out = left_out
-        if plan is None:
-            self._planned = True
-        elif plan_first:
-            await self._read(plan)
-        async with anyio.create_task_group() as beside:
-            if plan is not None and not plan_first:
-                beside.start_soon(self._read_beside, plan)
-            beside.start_soon(self._keep_leases)
-            beside.start_soon(self._keep_pace)
-            with self._workers:
-                async with anyio.create_task_group() as workers:
-                    await self._hand_out(workers)
-            beside.cancel_scope.cancel()
-        await self._put_back()
-        self._ended = True
-        if isinstance(self.error, JournalError):
-            raise self.error
+        self._planned = plan is None
+        try:
+            if plan is not None and plan_first:
+                await self._read(plan)
+            async with anyio.create_task_group() as beside:
+                if plan is not None and not plan_first:
+                    beside.start_soon(self._read, plan)
+                beside.start_soon(self._keep_leases)
+                beside.start_soon(self._keep_pace)
+                with self._workers:
+                    async with anyio.create_task_group() as workers:
+                        await self._hand_out(workers)
+                beside.cancel_scope.cancel()
+        finally:
+            await undisturbed(self._put_back(), grace=self._client.settings.timeouts.cleanup)
+            self._ended = True
+        if self._raised is not None:
+            raise self._raised
         return await self.progress()
 
     def stop(self, grace: float) -> None:
-        """Begin no new file. Those in flight are given up after ``grace`` seconds."""
+        """Begin no new file, and read no further in the plan. Those in flight are given up after ``grace`` seconds."""
         self._stopping = True
+        self._reading.cancel()
         self._workers.deadline = min(self._workers.deadline, anyio.current_time() + grace)
         self._change()
 
@@ -157,18 +170,18 @@ class Loader:
 
     # ── planning ──
 
-    async def _read(self, plan: AsyncIterator[list[Item]]) -> None:
-        async for items in plan:
-            await self._queue.add(items)
-            self._change()
-        self._planned = True
-        self._change()
-
-    async def _read_beside(self, plan: AsyncIterator[list[Item]]) -> None:
+    async def _read(self, plan: AsyncGenerator[list[Item], None]) -> None:
         try:
-            await self._read(plan)
-        except AsyncUploadError as error:
+            with self._reading:
+                async with aclosing(plan):
+                    async for items in plan:
+                        await self._queue.add(items)
+                        self._change()
+                self._planned = True
+        except Exception as error:  # noqa: BLE001  (whatever a plan raises is raised when the files in flight are ended)
+            self._raised = self._raised or error
             self._end_early(error)
+        self._change()
 
     # ── handing out ──
 
@@ -179,11 +192,17 @@ class Loader:
             if len(self._active) >= self._allowed():
                 await self._wait(LOOK)
             elif claim := await self._next():
-                scope = anyio.CancelScope()
-                self._active[claim.row.id] = (claim, scope)
-                workers.start_soon(self._work, claim, scope)
+                self._begin(claim, workers)
             elif not await self._wait_for_more():
                 return
+
+    def _begin(self, claim: Claim, workers: TaskGroup) -> None:
+        for (row, _), (_, scope) in self._active.items():
+            if row == claim.row.id:  # its lease has ended unseen: what it still writes would be refused
+                scope.cancel()
+        scope = anyio.CancelScope()
+        self._active[claim.row.id, claim.fence] = (claim, scope)
+        workers.start_soon(self._work, claim, scope)
 
     def _allowed(self) -> int:
         return self._gate.allowed(self._pace.limit, time.monotonic())
@@ -195,18 +214,20 @@ class Loader:
                 self._hand.extend(await self._queue.claim(self._owner, wanted, lease=self._options.lease))
             except JournalError as error:
                 self._end_early(error)
-        return self._hand.popleft() if self._hand else None
+        return self._hand.popleft() if self._hand and not self._stopping else None
 
     async def _wait_for_more(self) -> bool:
-        """Wait until something may have become due. False if nothing can."""
+        """Wait until something may have become due. False if nothing can soon."""
         try:
             due = await self._queue.due()
         except JournalError as error:
             self._end_early(error)
             return False
-        if due is None and self._planned and not self._active:
+        left = math.inf if due is None else due - time.time()
+        worth = max(LAST_WAIT, self._client.settings.timeouts.finalize + LOOK)
+        if self._planned and not self._active and left > worth:
             return False
-        await self._wait(LOOK if due is None else max(0.02, min(LOOK, due - time.time())))
+        await self._wait(max(0.02, min(LOOK, left)))
         return True
 
     async def _wait(self, seconds: float) -> None:
@@ -219,25 +240,28 @@ class Loader:
     async def _put_back(self) -> None:
         """Rows that were claimed and not begun."""
         claims, self._hand = list(self._hand), deque()
-        try:
-            for claim in claims:
-                if claim.found is State.PLANNED:
-                    await self._queue.release(claim, reason="")
-            await self._queue.let_go([claim for claim in claims if claim.found is not State.PLANNED])
-        except AsyncUploadError as error:  # their leases end by themselves
-            self._log.warning("rows_not_given_back", reason=str(error))
+        for claim in claims:
+            try:
+                # To release a row is to say that no document is there: one with a question stays for the next owner.
+                if claim.found is State.PLANNED and not claim.row.commit:
+                    await self._queue.release(claim, reason=claim.row.reason)
+                else:
+                    await self._queue.let_go([claim])
+            except AsyncUploadError as error:  # its lease ends by itself
+                self._log.warning("row_not_given_back", row=claim.row.id, reason=str(error))
 
     # ── working ──
 
     async def _work(self, claim: Claim, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                end = await Work(self._bench, claim).run()
-                await self._judge(claim, end)
+                await self._judge(claim, await Work(self._bench, claim).run())
+        except LeaseLost as lost:
+            self._log.warning("row_lost", row=claim.row.id, reason=str(lost))
         except JournalError as error:
             self._end_early(error)
         finally:
-            del self._active[claim.row.id]
+            del self._active[claim.row.id, claim.fence]
             self._change()
 
     async def _judge(self, claim: Claim, end: End) -> None:
@@ -247,32 +271,41 @@ class Loader:
         item = claim.row.item
         self._failures.append(Failure(source=item.source, destination=item.destination, reason=str(end.error)))
         self._log.info("row_failed", row=claim.row.id, verdict=end.verdict.name, reason=str(end.error))
-        counted = end.verdict is not Verdict.STOP
-        if end.verdict is Verdict.TROUBLE:
-            counted = not await self._in_trouble(end.error)
         if end.verdict is Verdict.STOP:
             self._end_early(end.error)
+        counted = end.verdict is not Verdict.STOP
         try:
-            await settle_end(self._bench, claim, end, counted=counted)
-        except AsyncUploadError as error:
-            if isinstance(error, JournalError):
-                raise
-            self._log.warning("row_lost", row=claim.row.id, reason=str(error))
+            if end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
+                counted = False
+                counted = await self._in_trouble(end.error)
+        finally:
+            # Also if a cancellation ends the question: the row must not stay claimed.
+            timeouts = self._client.settings.timeouts
+            written = settle_end(self._queue, self._options, claim, end, counted=counted, finalize=timeouts.finalize)
+            await undisturbed(written, grace=timeouts.cleanup)
 
-    async def _in_trouble(self, error: AsyncUploadError) -> bool:
-        """Whether it is the server's trouble, and not that of one file."""
+    async def _in_trouble(self, error: Exception) -> bool:
+        """Whether the trouble may be this file's, and counts as its attempt: the server was reached, and answers.
+
+        Three in trouble one after another close the gate all the same, as with a disk that is full; what they lose by
+        it is one of their attempts.
+        """
+        answering = True
         try:
             await self._client.ping()
-            answering = True
-        except AsyncUploadError:
+        except AsyncUploadError as refusal:
             answering = False
+            if stops(refusal):
+                self._end_early(refusal)
         now = time.monotonic()
         self._gate = self._gate.trouble(str(error), now, answering=answering)
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
-        return self._gate.ajar
+        return answering and not isinstance(error, ConnectFailed)
 
-    def _end_early(self, error: AsyncUploadError) -> None:
+    def _end_early(self, error: Exception) -> None:
+        if isinstance(error, JournalError):
+            self._raised = self._raised or error
         if self.error is None:
             self.error = error
         self._log.error("load_ended_early", reason=str(error))
@@ -284,17 +317,18 @@ class Loader:
         """As long as this process is alive, what it has begun is its own."""
         while True:
             await anyio.sleep(self._options.lease / 3)
-            working = [claim for claim, _ in self._active.values()]
-            claims = [*working, *self._hand]
+            working, waiting = dict(self._active), list(self._hand)
+            claims = [*(claim for claim, _ in working.values()), *waiting]
             try:
                 ours = await self._queue.renew(claims, lease=self._options.lease)
             except JournalError as error:
                 self._end_early(error)
                 return
-            for claim, scope in list(self._active.values()):
-                if claim in working and claim.row.id not in ours:
+            for key, (claim, scope) in working.items():
+                if key in self._active and claim.row.id not in ours:
                     scope.cancel()
-            self._hand = deque(claim for claim in self._hand if claim.row.id in ours or claim not in claims)
+            lost = {(claim.row.id, claim.fence) for claim in waiting if claim.row.id not in ours}
+            self._hand = deque(claim for claim in self._hand if (claim.row.id, claim.fence) not in lost)
 
     async def _keep_pace(self) -> None:
         meter = self._bench.meter

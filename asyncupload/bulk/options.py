@@ -9,6 +9,9 @@ from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK
 LARGE = 16 * MIB
 """Bytes. From this size on a file goes in chunks of 4 MiB: fewer round trips, where four chunks in memory are few."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds between two attempts for one file, at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
@@ -44,7 +47,7 @@ class LoadOptions:
     """Attempts for one file, counted over all runs, before it is given up; at least 1."""
 
     retry_after: float = 30.0
-    """Seconds until a file that failed is tried again; doubled with each attempt, up to an hour."""
+    """Seconds until a file that failed is tried again; doubled with each further attempt, up to an hour."""
 
     lease: float = 60.0
     """Seconds after which another process may take over what this one has begun, if nothing is heard of it."""
@@ -62,6 +65,10 @@ class LoadOptions:
             raise UsageError(
                 f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}"
             )
+
+    def wait_after(self, attempts: int) -> float:
+        """Seconds until a file is tried again that has failed so often, at least once."""
+        return min(self.retry_after * 2.0 ** min(attempts - 1, 20), LONGEST_WAIT)
 
     def chunk_for(self, size: int | None) -> int:
         """Bytes per chunk for a file of ``size`` bytes."""

@@ -37,6 +37,7 @@ class Verdict(Enum):
 
 
 _GATEWAY_REFUSALS = frozenset({401, 403, 407})
+"""By something between us and the server. For one file it may be its content; for a request without any it is us."""
 
 _BY_KIND: tuple[tuple[type[AsyncUploadError], Verdict], ...] = (
     (LoginRefused, Verdict.STOP),
@@ -52,22 +53,27 @@ _BY_KIND: tuple[tuple[type[AsyncUploadError], Verdict], ...] = (
     (AlreadyExists, Verdict.GIVE_UP),
     (StoredDifferently, Verdict.GIVE_UP),
     (OutcomeUnknown, Verdict.ASK_LATER),
+    # Also one that is not worth another request at once, as when a server was never reached: it must not cost the
+    # files their attempts.
+    (TransportError, Verdict.TROUBLE),
 )
 """The first kind that fits. What the error itself must be asked about comes before and after."""
 
 
 def verdict(error: AsyncUploadError) -> Verdict:
     """The meaning of ``error``, with which the upload of one file ended."""
-    if isinstance(error, ForeignReply) and error.status in _GATEWAY_REFUSALS:
-        return Verdict.STOP
     if isinstance(error, SourceUnreadable) and _forbidden(error):
         return Verdict.GIVE_UP
     for kind, found in _BY_KIND:
         if isinstance(error, kind):
             return found
-    passing = isinstance(error, TransportError) and error.transient
-    troubled = isinstance(error, ServerError) and error.unexpected
-    return Verdict.TROUBLE if passing or troubled else Verdict.AGAIN
+    return Verdict.TROUBLE if isinstance(error, ServerError) and error.unexpected else Verdict.AGAIN
+
+
+def stops(error: AsyncUploadError) -> bool:
+    """Whether ``error``, with which a request ended that has nothing to do with any file, ends the load."""
+    refused = isinstance(error, ForeignReply) and error.status in _GATEWAY_REFUSALS
+    return refused or verdict(error) is Verdict.STOP
 
 
 def _forbidden(error: BaseException | None) -> bool:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -13,21 +13,28 @@ from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, ServerError
+from asyncupload.errors import (
+    AsyncUploadError,
+    JournalError,
+    LeaseLost,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    UsageError,
+)
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
 
 from .budget import Budget
+from .ends import End
 from .folders import Folders
+from .notes import Notes
 from .options import LoadOptions
 from .queue import Claim, Queue
 from .rows import Facts, Metadata, State
 from .verdict import Verdict, verdict
 from .watched import Rate, WatchedSource
-
-ASK_AGAIN = 30.0
-"""Seconds until the server is asked again about a document of which nobody knows whether it is stored."""
 
 
 @dataclass(slots=True)
@@ -58,49 +65,6 @@ class Bench:
     meter: Meter = field(default_factory=Meter)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How the work on a row ended."""
-
-    verdict: Verdict | None = None
-    """None: it is stored, or equal to what stands there, or no longer ours."""
-    error: AsyncUploadError | None = None
-
-
-class Notes:
-    """Writes an upload's checkpoints into the queue, behind the fence."""
-
-    def __init__(self, queue: Queue, claim: Claim, lease: float) -> None:
-        self._queue = queue
-        self._claim = claim
-        self._lease = lease
-        self.committed = claim.found is State.COMMITTING
-        """Whether the row is COMMITTING."""
-
-    @property
-    def checked_out_before(self) -> bool:
-        """What an earlier owner wrote down."""
-        return self._claim.row.checked_out
-
-    async def checking_out(self) -> None:
-        """Before the request leaves: its reply can be lost."""
-        await self._queue.note_checkout(self._claim, held=True)
-
-    async def given_back(self) -> None:
-        """Nothing is left of it."""
-        await self._queue.note_checkout(self._claim, held=False)
-
-    async def staging(self, handler: str) -> None:
-        """Whoever comes after us deletes it."""
-        await self._queue.note_handler(self._claim, handler)
-
-    async def committing(self, commit: Commit) -> None:
-        """Ask whether the row is still ours, and write down what is about to leave, in one step."""
-        text = json.dumps(asdict(commit) | {"at": time.time()})
-        await self._queue.committing(self._claim, text, lease=self._lease)
-        self.committed = True
-
-
 class Work:
     """Works on one claimed row.
 
@@ -120,32 +84,51 @@ class Work:
         self._log = get_logger(row=self._row.id, destination=self._row.item.destination)
         self._sent = 0
         self._in_commit = False
+        self._in_folder = False
+        """Whether the folder was found, or made."""
+        self._asking = bool(claim.row.commit)
+        self._may_be_running = True
 
     async def run(self) -> End:
         """Bring the file, and write down how it ended.
 
         Raises:
+            LeaseLost: Somebody else has the row now, and will write down how it ended.
             JournalError: It could not be written down: nothing more must be sent.
 
         On cancellation what was staged is deleted, the row is given back, and ``CancelledError`` goes on.
         """
         try:
             return await self._brought()
-        except LeaseLost as lost:
-            self._log.warning("row_lost", reason=str(lost))
-            return End()
-        except JournalError:
+        except (LeaseLost, JournalError):
             raise
         except AsyncUploadError as error:
-            return End(verdict=verdict(error), error=error)
+            unsettled = self._asking or isinstance(error, OutcomeUnknown)
+            return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
+        except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
+            self._log.error("work_failed", exc_info=True)
+            # Left as it is if it may be stored: what fails here would fail alike at every look.
+            committed = self._notes.committed
+            return End(verdict=Verdict.GIVE_UP if committed else Verdict.AGAIN, error=error, unsettled=committed)
         except BaseException:
             await undisturbed(self._give_back(), grace=self._client.settings.timeouts.cleanup)
             raise
         finally:
             self._note_commit(begins=False)
 
+    def _verdict(self, error: AsyncUploadError) -> Verdict:
+        """What only the way so far can tell of an error comes first."""
+        found = verdict(error)
+        if found is Verdict.SKIP and self._notes.committed:  # it was not empty before: look at it again
+            return Verdict.AGAIN
+        if isinstance(error, NotFound) and self._in_folder:  # somebody has removed the folder since
+            return Verdict.AGAIN
+        if found is Verdict.ASK_LATER and not (self._may_be_running or self._notes.left):  # nothing will change
+            return Verdict.GIVE_UP
+        return found
+
     async def _give_back(self) -> None:
-        """On cancellation. A row that is COMMITTING stays so: whoever comes next asks the server."""
+        """On cancellation. A row with a question keeps it: whoever comes next asks the server."""
         try:
             if self._notes.committed:
                 await self._queue.let_go([self._claim])
@@ -157,10 +140,11 @@ class Work:
     async def _brought(self) -> End:
         if self._row.commit:
             receipt = await self._taken_up()
-            if receipt is not None:
-                await self._finish(receipt, "")
-                return End()
-            await self._queue.release(self._claim, reason="an earlier request to store it came to nothing")
+            self._asking = False
+            if receipt is None:  # counted: a server that stumbles over this file looks like that each time
+                nothing = AsyncUploadError("the server was asked to store it, and has not; it is sent again")
+                return End(verdict=Verdict.AGAIN, error=nothing)
+            await self._finish(receipt, "")
             return End()
         await self._delete_left_handler()
         source = WatchedSource(
@@ -176,14 +160,13 @@ class Work:
     async def _taken_up(self) -> Receipt | None:
         """What became of a request to store that an earlier owner wrote down."""
         facts: dict[str, Any] = json.loads(self._row.commit)
-        at = float(facts.pop("at"))
+        self._may_be_running = time.time() - float(facts.pop("at")) < self._client.settings.timeouts.finalize
         await self._queue.committing(self._claim, self._row.commit, lease=self._options.lease)
-        self._notes.committed = True
         return await self._client.resume_commit(
             Commit(**facts),
             properties=self._properties(),
             checkpoints=self._notes,
-            may_be_running=time.time() - at < self._client.settings.timeouts.finalize,
+            may_be_running=self._may_be_running,
         )
 
     async def _delete_left_handler(self) -> None:
@@ -191,13 +174,21 @@ class Work:
             return
         try:
             await self._client.discard(self._row.handler)
-        except ServerError as error:  # it removes it by itself, some day; without an answer the row keeps its name
+        except (ServerError, UsageError) as error:  # it removes it by itself, some day; unanswered, the row keeps it
             self._log.warning("handler_left", handler=self._row.handler, reason=str(error))
 
     async def _sent_up(self, source: WatchedSource) -> Receipt:
-        item = self._row.item
-        await self._bench.folders.ensure(item.destination.rpartition("/")[0])
-        chunk_size = self._options.chunk_for(item.size)
+        folders, folder = self._bench.folders, self._row.item.destination.rpartition("/")[0]
+        await folders.ensure(folder)
+        self._in_folder = True
+        try:
+            return await self._uploaded(source)
+        except NotFound:
+            folders.forget(folder)
+            raise
+
+    async def _uploaded(self, source: WatchedSource) -> Receipt:
+        item, chunk_size = self._row.item, self._options.chunk_for(self._row.item.size)
         at_most = (self._client.settings.depth + 2) * chunk_size
         before = time.monotonic()
         async with self._bench.budget.share(at_most if item.size is None else min(item.size, at_most)):
@@ -267,30 +258,3 @@ def properties_of(metadata: Metadata, *, notify: bool) -> Properties:
         modified=day(metadata.modified),
         notify=notify,
     )
-
-
-async def settle_end(bench: Bench, claim: Claim, end: End, *, counted: bool) -> None:
-    """Write down what a row's failure means for it.
-
-    Args:
-        bench: What all share.
-        claim: The row.
-        end: How the work on it ended, with a verdict.
-        counted: Whether the attempt was one of the file's own.
-    """
-    queue, options, reason = bench.queue, bench.options, f"{type(end.error).__name__}: {end.error}"
-    attempts = claim.row.attempts + counted
-    # A refusal is an answer. So is a document of other bytes: asked for again, it would pass for what was sent.
-    answered = not claim.row.commit
-    match end.verdict:
-        case Verdict.SKIP:
-            await queue.finish(claim, State.SKIPPED, reason=reason)
-        case Verdict.ASK_LATER:
-            await queue.renew([claim], lease=ASK_AGAIN)
-        case Verdict.GIVE_UP:
-            await queue.park(claim, reason, answered=answered)
-        case _ if attempts >= options.attempts:
-            await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})", answered=answered)
-        case _:
-            wait = min(options.retry_after * 2.0 ** min(attempts, 20), 3600.0) if counted else 0.0
-            await queue.release(claim, reason=reason, not_before=time.time() + wait, counted=counted)
