@@ -20,7 +20,7 @@ from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.tree import Tree
 
 SETTINGS = Settings(
-    timeouts=Timeouts(connect=2, reply=0.5, slowest_rate=1e9, finalize=0.5, settle=1.0, cleanup=3.0),
+    timeouts=Timeouts(connect=2, reply=1.0, slowest_rate=1e9, finalize=1.0, settle=1.0, cleanup=3.0),
     retries=Retries(attempts=12, restarts=6, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
 )
 

@@ -22,6 +22,7 @@ from asyncupload.errors import (
     OutcomeUnknown,
     ServerError,
     StoredDifferently,
+    UsageError,
 )
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
@@ -109,7 +110,8 @@ class Work:
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
             # Left as it is if it may be stored: what fails here would fail alike at every look.
-            return End(verdict=Verdict.GIVE_UP if self._notes.committed else Verdict.AGAIN, error=error)
+            committed = self._notes.committed
+            return End(verdict=Verdict.GIVE_UP if committed else Verdict.AGAIN, error=error, unsettled=committed)
         except BaseException:
             await undisturbed(self._give_back(), grace=self._client.settings.timeouts.cleanup)
             raise
@@ -174,7 +176,7 @@ class Work:
             return
         try:
             await self._client.discard(self._row.handler)
-        except ServerError as error:  # it removes it by itself, some day; without an answer the row keeps its name
+        except (ServerError, UsageError) as error:  # it removes it by itself, some day; unanswered, the row keeps it
             self._log.warning("handler_left", handler=self._row.handler, reason=str(error))
 
     async def _sent_up(self, source: WatchedSource) -> Receipt:
