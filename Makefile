@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash fuzz check format docs cover bench package clean
+.PHONY: help demo test storm crash fuzz check format docs cover bench bench-bulk package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -49,6 +49,9 @@ cover: $(READY)  ## run the tests and say which lines none of them reached
 
 bench: $(READY)  ## measure memory on a large file (SIZE=10GiB by default)
 	$(BIN)/python benchmarks/memory.py $(or $(SIZE),10GiB)
+
+bench-bulk: $(READY) ## measure speed and memory of a load of many files (ARGS='--files 5000 --large 2' for a quick look)
+	$(BIN)/python benchmarks/load.py $(ARGS)
 
 package: $(READY) ## build the wheel and test it without the source
 	rm -rf build dist

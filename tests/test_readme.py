@@ -77,6 +77,8 @@ def test_the_shell_example_of_the_first_screen(folder: Path) -> None:
     assert "stored /Library/big.iso" in output
     assert '"path": "/Library/folder.tar"' in output
     assert "verified /Library/big.iso" in output
+    assert "1 file: 1 stored" in output
+    assert (folder / "report.html").is_file()
     assert (folder / "back.iso").read_bytes() == (folder / "big.iso").read_bytes()
 
 
@@ -88,6 +90,9 @@ def test_the_guide_from_top_to_bottom(folder: Path) -> None:
         ", by bytes",
         '"source": "-"',
         " is not the same",
+        "new       ",
+        "1 file: 1 new; nothing was sent",
+        "1 file: 1 unchanged",
     ):
         assert said in output
     assert output.count("unpacked") == 2
@@ -143,4 +148,4 @@ def test_the_exit_codes_listed_are_those_of_the_code() -> None:
     listed = {
         int(code) for line in re.findall(r"^\| ([\d, ]+) \|", README, flags=re.MULTILINE) for code in line.split(",")
     }
-    assert listed == {0, *(code for _, code in EXIT_CODES), 130, 143}
+    assert listed == {0, *(code for _, code in EXIT_CODES), 3, 130, 143}

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -79,7 +79,12 @@ class Journal:
         Raises:
             JournalError: It cannot be made.
         """
-        await self._database.read(lambda db: db.execute("VACUUM INTO ?", (str(path),)).close())
+
+        def copy(db: sqlite3.Connection) -> None:
+            with closing(sqlite3.connect(path)) as there:
+                db.backup(there)
+
+        await self._database.read(copy)
 
     async def begin_plan(self) -> int:
         """See `Queue.begin_plan`."""

@@ -1,7 +1,8 @@
 """``asyncupload bulk``: a folder of files, or a list of them."""
 
 import os
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK, Settings
 from . import results
 from .amounts import bytes_of
 from .foretell import foretold
-from .job import Job, Plan
+from .job import Items, Job, LeftOut, Plan
 from .load import loaded
 from .options import Connection, Voice, connection_options, option, voice_options
 from .running import Interrupted
@@ -125,7 +126,7 @@ def bulk(named: tuple[str, ...], connection: Connection, voice: Voice, **given: 
     flight; a second one ends at once.
     """
     try:
-        job = _job(_plan(named, given), connection, voice, given)
+        job = _job(connection, named, voice, given)
         return foretold(job) if given["dry_run"] else loaded(job)
     except AsyncUploadError as error:
         return results.failed(error, "".join(named[-1:]), voice)
@@ -138,14 +139,27 @@ _OF_LOADS = tuple(field.name for field in fields(LoadOptions) if field.name != "
 """Options that go on under their own names."""
 
 
-def _job(plan: Plan, connection: Connection, voice: Voice, given: dict[str, Any]) -> Job:
+def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: dict[str, Any]) -> Job:
+    source, destination = _source_and_destination(named, given)
+    origin = str(Path(source).absolute()) if given["manifest"] is None else _origin(given["manifest"])
+    journal = given["journal"] or places.journal(connection.server, origin, destination)
+    if journal.suffix != places.SUFFIX:
+        # Any other file that is named by mistake would be taken for a damaged journal, and moved aside.
+        raise UsageError(f"the journal {journal} must end in {places.SUFFIX}; asyncupload jobs finds it by that")
+    items, left_out = _planned(source, destination, [journal, given["ledger"], given["report"]], given)
     most = given["chunk_size"] or LARGE_CHUNK
     return Job(
         connection=connection,
-        plan=plan,
+        plan=Plan(
+            items=items,
+            whole_first=given["manifest"] is not None,
+            left_out=left_out,
+            origin=origin,
+            destination=destination,
+        ),
         options=LoadOptions(**{name: given[name] for name in _OF_LOADS}),
         settings=Settings(chunk_size=min(max(most, SMALLEST_CHUNK), LARGEST_CHUNK), encoding=given["encoding"]),
-        journal=given["journal"] or places.journal(connection.server, plan.origin, plan.destination),
+        journal=journal,
         grace=given["grace"],
         report=given["report"],
         ledger=given["ledger"],
@@ -153,20 +167,38 @@ def _job(plan: Plan, connection: Connection, voice: Voice, given: dict[str, Any]
     )
 
 
-def _plan(named: tuple[str, ...], given: dict[str, Any]) -> Plan:
-    rules = _rules(given)
-    manifest = given["manifest"]
-    if len(named) > 2 or (manifest is None and len(named) != 2):
+def _source_and_destination(named: tuple[str, ...], given: dict[str, Any]) -> tuple[str, str]:
+    """Empty is what a list does without."""
+    if len(named) > 2 or (given["manifest"] is None and len(named) != 2):
         raise UsageError("what is to be sent, and where to? give SOURCE and DESTINATION, or a --manifest")
-    destination = named[-1] if named else ""
-    source = named[0] if len(named) == 2 else None
-    if source is not None and not os.path.isdir(source):  # noqa: PTH112  (Path's raises where one may not look)
+    source, destination = ("", "", *named)[-2:]
+    if source and not os.path.isdir(source):  # noqa: PTH112  (Path's raises where one may not look)
         raise UsageError(f"{source} is no folder that can be read; to send one file, use asyncupload upload")
-    if manifest is None:
-        return _walked(str(source), destination, rules)
+    return source, destination
+
+
+def _origin(manifest: str) -> str:
+    return manifest if manifest == STANDARD_INPUT else str(Path(manifest).absolute())
+
+
+def _planned(source: str, destination: str, own: list[Path | None], given: dict[str, Any]) -> tuple[Items, LeftOut]:
+    rules = _rules(given)
+    if given["manifest"] is None:
+        ours = tuple(pattern for path in own if path for pattern in _spared(path, Path(source)))
+        tree = Tree(source, destination, replace(rules, exclude=(*rules.exclude, *ours)))
+        return tree.items, tree.left_out.total
     if rules != TreeRules():
         raise UsageError("a manifest says itself what is sent: --include and the like choose from a folder")
-    return _listed(manifest, source, destination)
+    return Manifest(given["manifest"], to=destination, root=source or None).items, lambda: 0
+
+
+def _spared(path: Path, source: Path) -> list[str]:
+    """Patterns for a file that this program itself writes into the folder: it would change while it is sent."""
+    path, source = path.absolute(), source.absolute()
+    if not path.is_relative_to(source):
+        return []
+    name = re.sub(r"([*?\[\]\\!# ])", r"\\\1", path.relative_to(source).as_posix())
+    return [f"/{name}", f"/{name}-wal", f"/{name}-shm", f"/{name}.corrupt-*", f"/{name}.lock"]
 
 
 def _rules(given: dict[str, Any]) -> TreeRules:
@@ -174,20 +206,3 @@ def _rules(given: dict[str, Any]) -> TreeRules:
     for name in ("newer_than", "older_than"):
         chosen[name] = chosen[name] and chosen[name].astimezone()
     return TreeRules(**chosen)
-
-
-def _walked(source: str, destination: str, rules: TreeRules) -> Plan:
-    tree = Tree(source, destination, rules)
-    return Plan(
-        tree.items,
-        whole_first=False,
-        left_out=tree.left_out.total,
-        origin=str(Path(source).absolute()),
-        destination=destination,
-    )
-
-
-def _listed(manifest: str, root: str | None, destination: str) -> Plan:
-    listed = Manifest(manifest, to=destination, root=root)
-    origin = manifest if manifest == STANDARD_INPUT else str(Path(manifest).absolute())
-    return Plan(listed.items, whole_first=True, left_out=lambda: 0, origin=origin, destination=destination)

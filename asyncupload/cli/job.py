@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -18,15 +19,18 @@ from asyncupload.settings import Settings
 
 from .options import Connection, Voice
 
+Items: TypeAlias = Callable[[ThreadPoolExecutor], AsyncGenerator[list[Item], None]]
+LeftOut: TypeAlias = Callable[[], int]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to send."""
 
-    items: Callable[[ThreadPoolExecutor], AsyncGenerator[list[Item], None]]
+    items: Items
     whole_first: bool
     """A list may be wrong in its last line, and then nothing of it is sent."""
-    left_out: Callable[[], int]
+    left_out: LeftOut
     origin: str
     """The folder, or the list. With the destination it tells the journal's name."""
     destination: str

@@ -176,7 +176,7 @@ def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
 
 def loaded(last: Progress, error: Exception | None, interrupted: int, journal: Path, voice: Voice) -> int:
     """Say how a load of many files ended."""
-    counts = {str(state): last.counts[state].rows for state in ENDED} | {"cancelled": last.cancelled}
+    counts = {str(state): last.counts[state].rows for state in State if state in ENDED} | {"cancelled": last.cancelled}
     facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
     facts |= {
         "sent": last.sent,
@@ -189,7 +189,7 @@ def loaded(last: Progress, error: Exception | None, interrupted: int, journal: P
     rate = last.sent / max(last.seconds, 1e-6)
     words = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
     sentences = [
-        f"{last.rows:,} files: {words or 'nothing to do'}" + (f"; {last.left_out:,} left out" if last.left_out else ""),
+        f"{_files(last.rows)}: {words or 'nothing to do'}" + (f"; {last.left_out:,} left out" if last.left_out else ""),
         f"{amount(last.sent)} in {last.seconds:.0f} s, {amount(rate)}/s"
         + (f"; most of the time was spent waiting for: {last.waits.bottleneck}" if last.waits.bottleneck else ""),
     ]
@@ -205,6 +205,10 @@ def loaded(last: Progress, error: Exception | None, interrupted: int, journal: P
     return interrupted or _code_of(last, error)
 
 
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
 def _code_of(last: Progress, error: Exception | None) -> int:
     if isinstance(error, AsyncUploadError):
         return exit_code(error)
@@ -217,7 +221,7 @@ def foretold(counts: dict[str, int], left_out: int, voice: Voice) -> int:
     """Say what a run would do."""
     words = ", ".join(f"{number:,} {name}" for name, number in counts.items())
     facts = {"status": "summary", "rows": sum(counts.values()), **counts, "left_out": left_out}
-    fact(voice, facts, f"{sum(counts.values()):,} files: {words or 'nothing to do'}; nothing was sent")
+    fact(voice, facts, f"{_files(sum(counts.values()))}: {words or 'nothing to do'}; nothing was sent")
     return 1 if counts.get("failed") else 3 if counts.get("skipped") else 0
 
 

@@ -126,7 +126,7 @@ SLOWLY = ("--limit-rate", "80K")
 
 
 def test_on_a_terminal_there_is_a_picture_and_then_only_the_end(server: Server, source: Path, tmp_path: Path) -> None:
-    words = ("bulk", source, "/Library/L", "--journal", tmp_path / "journal", *SLOWLY)
+    words = ("bulk", source, "/Library/L", "--journal", tmp_path / "l.journal", *SLOWLY)
     with terminal(*words, env=server.login) as shell:
         shell.wait_for("6 files")
         assert shell.end() == 0
@@ -140,10 +140,9 @@ def test_on_a_terminal_there_is_a_picture_and_then_only_the_end(server: Server, 
 
 def test_where_there_is_no_terminal_a_line_comes_now_and_then(server: Server, source: Path, tmp_path: Path) -> None:
     often = "import sys; from asyncupload.cli import main, display; display.LINE_EVERY = 0.2; sys.exit(main())"
-    typed = [sys.executable, "-c", often, "bulk", str(source), "/Library/L", "--journal", str(tmp_path / "j"), *SLOWLY]
-    done = subprocess.run(
-        typed, env=environment(**server.login), capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
+    typed = [sys.executable, "-c", often, "bulk", str(source), "/Library/L", *SLOWLY]
+    env = {**server.login, "ASYNCUPLOAD_JOURNAL": str(tmp_path / "l.journal")}
+    done = subprocess.run(typed, env=environment(**env), capture_output=True, text=True, timeout=PATIENCE, check=True)
     lines = done.stderr.splitlines()
     assert len(lines) >= 2, "the load takes more than a second"
     for line in lines:
