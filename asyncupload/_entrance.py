@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from .errors import AsyncUploadError, UsageError
+from .events import Observer
 from .settings import Settings
 
 READING_THREADS = 4
@@ -39,6 +41,7 @@ class Entrance:
         ca_file: str | os.PathLike[str] | None = None,
         session: Session | None = None,
         settings: Settings | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
         # Wrapped before anything can fail: a traceback that shows local variables must not show these.
         password, ticket = Secret.of(password), Secret.of(ticket)
@@ -61,6 +64,7 @@ class Entrance:
         )
         self._patience = Patience(self._remote, self.settings)
         self._turns = Turns()
+        self._observers = tuple(observers)
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:

@@ -35,6 +35,8 @@ class Client(Entrance):
         ca_file: PEM file with the certificate authorities to trust instead of the system's.
         session: A lent ``aiohttp.ClientSession``. It is not closed.
         settings: Chunk size, read-ahead, time limits, retries.
+        observers: Called at the beginning of each upload, for a listener of its own; see
+            :data:`~asyncupload.Observer`. Those of :mod:`asyncupload.telemetry` make spans and metrics.
 
     Raises:
         UsageError: The URL, the certificate file or the combination of credentials cannot work.
@@ -104,9 +106,10 @@ class Client(Entrance):
             folder_exists=folder_exists,
             checkpoints=checkpoints or NoCheckpoints(),
         )
-        audience = Audience(on_event, log)
-        async with self._turns.at(where):
-            return await Upload(self._patience, threads, audience, log, task).run()
+        audience = Audience(on_event, log, self._observers)
+        with audience.attending(where.path):
+            async with self._turns.at(where):
+                return await Upload(self._patience, threads, audience, log, task).run()
 
     async def preview(
         self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
