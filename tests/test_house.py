@@ -36,6 +36,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the front door
     ("_entrance", "client"),
     ("__init__",),
+    # those who watch
+    ("telemetry",),
     # many files
     ("bulk",),
     # the street
@@ -60,6 +62,8 @@ WORDS: dict[str, set[str]] = {
     "pathspec": {"bulk"},
     "sqlite3": {"bulk"},
     "platformdirs": {"bulk"},
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
 
@@ -128,6 +132,11 @@ def test_the_emulator_imports_nothing_from_the_house() -> None:
     """It is an independent reading of the protocol: shared code would make both misread alike."""
     for file in (file for file in _files() if _room(file) == "emulator"):
         assert _rooms_used(file) <= {"emulator"}, file
+
+
+def test_those_who_watch_know_what_is_told_and_nothing_else() -> None:
+    for file in (file for file in _files() if _room(file) == "telemetry"):
+        assert _rooms_used(file) <= {"events"}, file
 
 
 @pytest.mark.parametrize("library", WORDS)
