@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -21,6 +22,7 @@ from ._shield import undisturbed
 from ._staging import Threads
 from ._transport import Session, Transport
 from .errors import AsyncUploadError, UsageError
+from .events import Observer
 from .settings import LARGEST_CHUNK, Settings
 from .sources import Source
 
@@ -42,6 +44,7 @@ class Opened:
         ca_file: str | os.PathLike[str] | None = None,
         session: Session | None = None,
         settings: Settings | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
         # Wrapped before anything can fail: a traceback that shows local variables must not show these.
         password, ticket = Secret.of(password), Secret.of(ticket)
@@ -65,6 +68,7 @@ class Opened:
         self._patience = Patience(self._remote, self.settings)
         self._turns = Turns()
         self._limits = Limits(self.settings)
+        self._observers = tuple(observers)
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:

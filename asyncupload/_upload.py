@@ -18,7 +18,7 @@ from ._settle import find, settle
 from ._staging import Reason, Staging, StartOver, Tally, Threads
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
-from .events import Audience, Receipt, Stored
+from .events import Audience, Failed, Receipt, Stored
 from .properties import NONE_GIVEN, Properties
 from .sources import Source
 
@@ -83,7 +83,8 @@ class Upload:
         try:
             receipt = await self._bring(began)
         except BaseException as error:
-            self._log.warning("upload_ended", status=_status(error), reason=_reason(error), **self._facts(began))
+            status = Failed(path=self._task.to.path, error=error).status
+            self._log.warning("upload_ended", status=status, reason=_reason(error), **self._facts(began))
             raise
         self._log.info("upload_ended", status=receipt.status, document_id=receipt.document_id, **self._facts(began))
         self._audience.tell(Stored(path=receipt.path, receipt=receipt))
@@ -255,16 +256,6 @@ class Upload:
             seconds=time.monotonic() - began,
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
         )
-
-
-def _status(error: BaseException) -> str:
-    match error:
-        case OutcomeUnknown():
-            return "unknown"
-        case Exception():
-            return "failed"
-        case _:
-            return "cancelled"
 
 
 def _reason(error: BaseException) -> str:

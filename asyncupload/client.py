@@ -37,6 +37,8 @@ class Client(Opened):
         ca_file: PEM file with the certificate authorities to trust instead of the system's.
         session: A lent ``aiohttp.ClientSession``. It is not closed.
         settings: Chunk size, read-ahead, time limits, retries.
+        observers: Called at the beginning of each upload, for a listener of its own; see
+            :data:`~asyncupload.Observer`. Those of :mod:`asyncupload.telemetry` make spans and metrics.
 
     Raises:
         UsageError: The URL, the certificate file or the combination of credentials cannot work.
@@ -107,10 +109,11 @@ class Client(Opened):
             folder_exists=folder_exists,
             checkpoints=checkpoints or NoCheckpoints(),
         )
-        audience = Audience(on_event, log)
-        # The turn first: those who wait for one place must not fill the room of others.
-        async with self._turns.at(where), self._room_for(origin, chunk_size):
-            return await Upload(self._patience, threads, audience, log, task).run()
+        audience = Audience(on_event, log, self._observers)
+        with audience.attending(where.path):
+            # The turn first: those who wait for one place must not fill the room of others.
+            async with self._turns.at(where), self._room_for(origin, chunk_size):
+                return await Upload(self._patience, threads, audience, log, task).run()
 
     def upload_events(
         self,

@@ -5,11 +5,12 @@ progress bar fed from them neither runs ahead nor exceeds 100 %.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from .errors import UsageError
+from .errors import OutcomeUnknown, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,26 @@ class Stored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The upload has ended without a receipt, and everything is cleaned up. ``error`` goes on to the caller now."""
+
+    error: BaseException
+    """Its message may hold the document's path, and never a password or a ticket."""
+
+    @property
+    def status(self) -> Literal["unknown", "failed", "cancelled"]:
+        """``unknown``: a document may have been made of it, or was made of other bytes. Otherwise none was, but that a
+        cancellation may come when the request to store has left."""
+        match self.error:
+            case OutcomeUnknown():
+                return "unknown"
+            case Exception():
+                return "failed"
+            case _:
+                return "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkReceived(Event):
     """A chunk of a download has arrived, checked, and is written."""
 
@@ -88,6 +109,10 @@ class ChunkReceived(Event):
 
 Listener: TypeAlias = Callable[[Event], object]
 """Called on the event loop, so it should be quick. One that raises is logged once and not called again."""
+
+Observer: TypeAlias = Callable[[], Listener]
+"""Called on the event loop, in the caller's task and context, when an upload begins, before it waits for its turn. What
+it returns hears this one upload's events, to the last: ``Stored`` or ``Failed``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,20 +224,50 @@ class Unpacked:
 
 
 class Audience:
-    """Tells a listener, and survives it."""
+    """Tells listeners, and survives them.
 
-    def __init__(self, listener: Listener | None, log: Any) -> None:
-        if inspect.iscoroutinefunction(listener):
-            raise UsageError("on_event is called, not awaited: give a plain function")
-        self._listener = listener
+    Args:
+        listener: The caller's, if there is one.
+        log: A logger bound to this upload or download.
+        observers: The client's.
+
+    Raises:
+        UsageError: The listener would have to be awaited.
+    """
+
+    def __init__(self, listener: Listener | None, log: Any, observers: Iterable[Observer] = ()) -> None:
+        self._listeners = [] if listener is None else [_plain(listener)]
+        self._observers = observers
         self._log = log
 
-    def tell(self, event: Event) -> None:
-        """Hand ``event`` to the listener. An exception of the listener's ends its service, never the upload."""
-        if self._listener is None:
-            return
+    @contextmanager
+    def attending(self, path: str) -> Iterator[None]:
+        """Let the observers' listeners in, and tell everybody if what follows fails."""
         try:
-            self._listener(event)
-        except Exception:  # noqa: BLE001  (whatever a stranger's callback raises must not cost a transfer)
-            self._listener = None
-            self._log.warning("listener_failed", event_type=type(event).__name__, exc_info=True)
+            for observer in self._observers:
+                self._let_in(observer)
+            yield
+        except BaseException as error:
+            self.tell(Failed(path=path, error=error))
+            raise
+
+    def tell(self, event: Event) -> None:
+        """Hand ``event`` to the listeners. An exception of a listener's ends its service, never the upload."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001  (whatever a stranger's callback raises must not cost a transfer)
+                self._listeners.remove(listener)
+                self._log.warning("listener_failed", event_type=type(event).__name__, exc_info=True)
+
+    def _let_in(self, observer: Observer) -> None:
+        try:
+            self._listeners.append(_plain(observer()))
+        except Exception:  # noqa: BLE001  (likewise)
+            self._log.warning("observer_failed", exc_info=True)
+
+
+def _plain(listener: Listener) -> Listener:
+    if inspect.iscoroutinefunction(listener):
+        raise UsageError("on_event is called, not awaited: give a plain function")
+    return listener

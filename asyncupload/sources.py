@@ -7,6 +7,7 @@ them: all the bytes there were, unchanged from first to last.
 """
 
 import asyncio
+import contextvars
 import inspect
 import io
 import os
@@ -321,9 +322,13 @@ def _require_regular(result: os.stat_result, name: str) -> None:
 
 
 async def _in_thread(threads: Executor, function: Callable[..., Any], *args: Any) -> Any:
-    """Call ``function`` in a thread and see it to its end: its owner may use the file again as soon as we return."""
+    """Call ``function`` in a thread and see it to its end: its owner may use the file again as soon as we return.
+
+    In the caller's context: a file object of the application's may log, and its lines belong to the caller's request.
+    """
+    inside = contextvars.copy_context()
 
     async def call() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(threads, partial(function, *args))
+        return await asyncio.get_running_loop().run_in_executor(threads, partial(inside.run, function, *args))
 
     return await undisturbed(call(), grace=READ_GRACE)

@@ -3,13 +3,23 @@
 import asyncio
 import dataclasses
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from conftest import FOLDER
+from conftest import FOLDER, PATIENT
 from structlog.testing import CapturingLogger
 
-from asyncupload import Client, events
+from asyncupload import (
+    AccessDenied,
+    Client,
+    NotFound,
+    OutcomeUnknown,
+    SourceChanged,
+    StoredDifferently,
+    events,
+)
+from asyncupload.emulator import Emulator
 from asyncupload.events import (
     Audience,
     ChunkReceived,
@@ -18,10 +28,14 @@ from asyncupload.events import (
     Committing,
     Downloaded,
     Event,
+    Failed,
     HandlerOpened,
+    Listener,
+    Observer,
     Receipt,
     Restarted,
     Stored,
+    StoredDocument,
     Times,
     Unpacked,
     UnpackedItem,
@@ -50,10 +64,12 @@ FACTS: tuple[Any, ...] = (
     Restarted(path="/L/f", reason="r"),
     Committing(path="/L/f", sent=1),
     Stored(path="/L/f", receipt=RECEIPT),
+    Failed(path="/L/f", error=LookupError("e")),
     ChunkReceived(path="/L/f", received=1, size=2),
     RECEIPT,
     Downloaded(path="/L/f", target="t", size=1, crc32=2, compared=True, resumed=0, seconds=0.1),
     Verified(path="/L/f", size=1, crc32=2, verified_by="bytes", seconds=0.1),
+    StoredDocument(path="/L/f", size=1, crc32=2, version_id=None),
     Times(),
     UnpackedItem(name="a.txt", error=""),
     Unpacked(folder="/L", size=1, crc32=2, items=(), seconds=0.1),
@@ -148,3 +164,116 @@ async def test_an_upload_does_not_suffer_from_a_broken_listener(
     assert len(calls) == 1
     assert [record.getMessage().count("listener_failed") for record in caplog.records] == [1]
     assert "no such bar" in caplog.records[0].getMessage(), "the line does not say what the listener raised"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (AccessDenied("no"), "failed"),
+        (SourceChanged("it grew"), "failed"),
+        (LookupError("of the source's own"), "failed"),
+        (OutcomeUnknown("lost"), "unknown"),
+        (StoredDifferently("other bytes", expected=1, found=2), "unknown"),
+        (asyncio.CancelledError(), "cancelled"),
+        (KeyboardInterrupt(), "cancelled"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_failure_says_what_became_of_the_document(error: BaseException, status: str) -> None:
+    assert Failed(path="/L/f", error=error).status == status
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_fails_says_so_last_with_its_error(client: Client) -> None:
+    heard: list[Event] = []
+
+    with pytest.raises(NotFound) as caught:
+        await client.upload(b"content", to="/No/Such/Folder/a.txt", on_event=heard.append)
+
+    assert heard == [Failed(path="/No/Such/Folder/a.txt", error=caught.value)]
+
+
+class Witness:
+    """An observer: one list of events for each upload."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[Event]] = []
+
+    def __call__(self) -> Listener:
+        self.heard.append([])
+        return self.heard[-1].append
+
+
+@pytest.mark.anyio
+async def test_an_observer_hears_each_upload_of_a_client_apart(emulator: Emulator) -> None:
+    """Also two at once to the same place."""
+    witness, heard = Witness(), list[Event]()
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT, observers=[witness]) as client:
+        receipts = await asyncio.gather(
+            client.upload(b"one", to=f"{FOLDER}/a.txt", on_event=heard.append),
+            client.upload(b"three", to=f"{FOLDER}/a.txt"),
+        )
+
+    assert [told[-1] for told in witness.heard] == [Stored(path=one.path, receipt=one) for one in receipts]
+    for told in witness.heard:
+        assert [type(event) for event in told] == [HandlerOpened, ChunkSent, Committing, Stored]
+    assert heard == witness.heard[0], "the upload's own listener heard something else"
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_is_cancelled_while_it_waits_for_its_turn_ends_for_its_observer_too(
+    emulator: Emulator,
+) -> None:
+    witness, go_on, waiting = Witness(), asyncio.Event(), asyncio.Event()
+
+    def second_comes() -> Listener:
+        if len(witness.heard) == 2:
+            waiting.set()
+        return lambda event: None
+
+    observers: list[Observer] = [witness, second_comes]
+
+    async def slow() -> AsyncIterator[bytes]:
+        await go_on.wait()
+        yield b"content"
+
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT, observers=observers) as client:
+        first = asyncio.ensure_future(client.upload(slow(), to=f"{FOLDER}/a.txt"))
+        second = asyncio.ensure_future(client.upload(b"content", to=f"{FOLDER}/a.txt"))
+        await waiting.wait()
+        second.cancel()
+        await asyncio.wait({second})
+        go_on.set()
+        await first
+
+    assert [type(event) for event in witness.heard[0]][-1] is Stored
+    (ended,) = witness.heard[1]
+    assert isinstance(ended, Failed)
+    assert ended.status == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_an_upload_does_not_suffer_from_a_broken_observer(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    witness = Witness()
+
+    def broken() -> Listener:
+        raise LookupError("no such exporter")
+
+    def unfit() -> Listener:
+        async def awaited(event: Event) -> None:
+            raise AssertionError
+
+        return awaited
+
+    observers: list[Observer] = [broken, unfit, witness]
+    with caplog.at_level(logging.WARNING, logger="asyncupload"):
+        async with Client(emulator.url, user="demo", password="demo", settings=PATIENT, observers=observers) as client:
+            await client.upload(b"content", to=f"{FOLDER}/a.txt")
+
+    assert type(witness.heard[0][-1]) is Stored, "the one that works heard nothing of it"
+    lines = [record.getMessage() for record in caplog.records]
+    assert ["observer_failed" in line for line in lines] == [True, True]
+    assert "no such exporter" in lines[0]
+    assert "called, not awaited" in lines[1]

@@ -38,10 +38,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # the front door
     ("client",),
     ("__init__",),
+    # those who watch
+    ("telemetry",),
     # many files
     ("bulk",),
     # the street
-    ("cli", "__main__"),
+    ("cli", "__main__", "pytest_plugin"),
 )
 """From the ground up. A room may use what is below it, and what stands before it on its own floor."""
 
@@ -64,6 +66,9 @@ WORDS: dict[str, set[str]] = {
     "pathspec": {"bulk"},
     "sqlite3": {"bulk"},
     "platformdirs": {"bulk"},
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
+    "pytest": {"pytest_plugin"},
 }
 """Which rooms may import a library. The emulator has rules of its own."""
 
@@ -122,8 +127,8 @@ def test_every_room_has_its_place_in_the_plan() -> None:
 def test_arrows_go_down_only(room: str) -> None:
     """Also those of imports inside functions."""
     below = set(ORDER[: ORDER.index(room)]) | {room}
-    if room == "cli":
-        below.add("emulator")  # `serve` runs it
+    if room in {"cli", "pytest_plugin"}:
+        below.add("emulator")  # they run it
     for file in (file for file in _files() if _room(file) == room):
         assert _rooms_used(file) <= below, f"{file.name} uses a room above it"
 
@@ -132,6 +137,11 @@ def test_the_emulator_imports_nothing_from_the_house() -> None:
     """It is an independent reading of the protocol: shared code would make both misread alike."""
     for file in (file for file in _files() if _room(file) == "emulator"):
         assert _rooms_used(file) <= {"emulator"}, file
+
+
+def test_those_who_watch_know_what_is_told_and_nothing_else() -> None:
+    for file in (file for file in _files() if _room(file) == "telemetry"):
+        assert _rooms_used(file) <= {"events"}, file
 
 
 @pytest.mark.parametrize("library", WORDS)

@@ -1,22 +1,26 @@
 """Nothing is said unless somebody asked; what is said goes where the application wants it."""
 
+import asyncio
+import io
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, MutableMapping
+import threading
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import structlog
-from conftest import FOLDER
+from conftest import FOLDER, PATIENT
 from structlog.contextvars import bound_contextvars
 from structlog.testing import LogCapture
 
 from asyncupload import Client, SourceMissing
 from asyncupload._log import get_logger
-from asyncupload.emulator import Emulator
+from asyncupload.emulator import Emulator, at
 
 SCRIPT = """
 import asyncio, sys
@@ -157,6 +161,85 @@ async def test_structlog_gets_the_lines_once_it_is_configured(
     assert expected.items() <= entry.items()
     assert entry["log_level"] == "info"
     assert collected.records == [], "the line went to both"
+
+
+@pytest.mark.anyio
+async def test_nothing_is_configured_for_the_application(emulator: Emulator) -> None:
+    """structlog has one configuration for a process, and it is the application's."""
+    before = structlog.get_config()
+
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT) as client:
+        await client.upload(b"content", to=f"{FOLDER}/a.txt")
+
+    assert not structlog.is_configured()
+    assert structlog.get_config() == before
+
+
+TROUBLE = {
+    ("UploadFileChunk", 1): "tryagain",
+    ("UploadFileChunk", 2): "lose-handler",
+    ("UploadNewDocumentWidthHandler", 1): "drop-after",
+}
+
+
+@pytest.mark.anyio
+async def test_every_line_of_an_upload_has_its_callers_request_id(captured: LogCapture, tmp_path: Path) -> None:
+    """Of several at once each its own: through a retry, a restart, a lost reply, and what is cleaned up in a task of
+    ours."""
+
+    async def handled(number: int) -> None:
+        with bound_contextvars(request_id=f"r-{number}"):
+            await client.upload(os.urandom(600_000), to=f"{FOLDER}/{number}.bin")
+
+    async with (
+        Emulator(tmp_path / "server", script=at(TROUBLE)) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await asyncio.gather(*(handled(number) for number in range(3)))
+
+    said = {entry["event"] for entry in captured.entries}
+    assert {"chunk_retried", "upload_restarted", "handler_deleted", "settling", "upload_ended"} <= said
+    for entry in captured.entries:
+        assert entry["destination"] == f"{FOLDER}/{entry['request_id'].removeprefix('r-')}.bin", entry
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_upload_cleans_up_under_its_callers_request_id(client: Client, captured: LogCapture) -> None:
+    reached = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield os.urandom(600_000)
+        reached.set()
+        await asyncio.Event().wait()
+
+    with bound_contextvars(request_id="r-19"):
+        task = asyncio.ensure_future(client.upload(stuck(), to=f"{FOLDER}/a.bin"))
+    await reached.wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert [entry["event"] for entry in captured.entries] == ["handler_opened", "handler_deleted", "upload_ended"]
+    assert {entry["request_id"] for entry in captured.entries} == {"r-19"}
+
+
+@pytest.mark.anyio
+async def test_a_source_that_logs_while_it_is_read_in_a_thread_does_so_under_the_request_id(
+    client: Client, captured: LogCapture
+) -> None:
+    """An object of the application's, which reads from some store of its own."""
+
+    class Talking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            structlog.get_logger().info("read", thread=threading.current_thread().name)
+            return super().read(size)
+
+    with bound_contextvars(request_id="r-20"):
+        await client.upload(Talking(b"content"), to=f"{FOLDER}/a.txt")
+
+    lines = [entry for entry in captured.entries if entry["event"] == "read"]
+    assert lines
+    assert all(line["thread"].startswith("asyncupload-files") for line in lines)
+    assert {line.get("request_id") for line in lines} == {"r-20"}
 
 
 def test_a_logger_follows_an_application_that_configures_late(collected: Collected) -> None:

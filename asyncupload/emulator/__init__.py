@@ -12,8 +12,9 @@ from asyncupload.emulator.exchange import CallRecord
 from asyncupload.emulator.faults import FAULTS, Fault
 from asyncupload.emulator.handlers import UploadHandler
 from asyncupload.emulator.library import Document, Version
-from asyncupload.emulator.scripts import Call, Hit, Script, at, rates, together
+from asyncupload.emulator.scripts import Call, Hit, Script, at, once, rates, together
 from asyncupload.emulator.server import Emulator
+from asyncupload.emulator.threaded import ThreadedEmulator
 from asyncupload.emulator.variants import VARIANTS
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
     "Fault",
     "Hit",
     "Script",
+    "ThreadedEmulator",
     "UploadHandler",
     "Version",
     "at",
+    "once",
     "rates",
     "together",
 ]

@@ -25,9 +25,7 @@ class App:
     What asks about the service, and what fails to name an operation of it, is no call.
     """
 
-    def __init__(
-        self, desk: Desk, prefix: str, script: Script | None, calls: list[CallRecord], measures: Measures
-    ) -> None:
+    def __init__(self, desk: Desk, prefix: str, script: Script, calls: list[CallRecord], measures: Measures) -> None:
         self._desk = desk
         self._route = re.compile(rf"/*{re.escape(prefix.strip('/'))}/+srv\.asmx(?:/+(\w+))?/*", re.IGNORECASE)
         self._script = script
@@ -105,8 +103,7 @@ class App:
         self._counts[operation.name] += 1
         record = CallRecord(operation.name, self._counts[operation.name], way=way)
         self._calls.append(record)
-        if self._script is not None:
-            record.faults = names(self._script(Call(record.operation, record.number)))
+        record.faults = names(self._script(Call(record.operation, record.number)))
         return record
 
     def _incoming(self, request: web.BaseRequest, *, soap: bool) -> Incoming:

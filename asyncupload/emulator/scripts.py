@@ -59,14 +59,37 @@ def at(places: Mapping[tuple[str, int], str | tuple[str, ...]]) -> Script:
     """
     hits = dict(places)
     for (operation, number), hit in hits.items():
-        if operation not in _OPERATION_NAMES:
-            raise ValueError(f"no such operation: {operation}")
-        for name in names(hit):
-            if not fault(name).fits(operation):
-                raise ValueError(f"{name} does not fit {operation}")
-        if number < 1:
-            raise ValueError(f"calls are counted from 1: {operation} {number}")
+        _require_place(operation, number, names(hit))
     return lambda call: hits.get((call.operation, call.number))
+
+
+def once(name: str, operation: str | None = None, number: int = 1) -> Script:
+    """A script of one hit, at the given one of the calls that it is asked about and that fit.
+
+    ValueError as for `at`; None for the operation means every one that the fault fits.
+    """
+    _require_place(operation, number, (name,))
+    left = number
+
+    def script(call: Call) -> str | None:
+        nonlocal left
+        if operation not in {None, call.operation} or not fault(name).fits(call.operation):
+            return None
+        left -= 1
+        return name if left == 0 else None
+
+    return script
+
+
+def _require_place(operation: str | None, number: int, hit: tuple[str, ...]) -> None:
+    if operation not in {None, *_OPERATION_NAMES}:
+        raise ValueError(f"no such operation: {operation}")
+    for name in hit:
+        one = fault(name)
+        if operation is not None and not one.fits(operation):
+            raise ValueError(f"{name} does not fit {operation}")
+    if number < 1:
+        raise ValueError(f"calls are counted from 1: {operation or 'any'} {number}")
 
 
 def together(*scripts: Script) -> Script:

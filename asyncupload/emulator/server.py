@@ -16,7 +16,7 @@ from asyncupload.emulator.exchange import BODY_LIMIT, DELAY, HUGE_SIZE, RETRY_AF
 from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK, UploadHandler
 from asyncupload.emulator.library import ROOT, Document
 from asyncupload.emulator.operations.desk import Desk
-from asyncupload.emulator.scripts import Script
+from asyncupload.emulator.scripts import Call, Hit, Script, once, together
 from asyncupload.emulator.store import Store
 from asyncupload.emulator.variants import behaviour
 
@@ -140,6 +140,19 @@ class Emulator:
                 self._app = None
             await self._store.close()
 
+    def fail(self, fault: str, *, operation: str | None = None, at: int = 1) -> None:
+        """Let one call to come meet a fault, inside of those that the script has for it.
+
+        Args:
+            fault: a name from FAULTS.
+            operation: whose calls count; None for every one that the fault fits.
+            at: which of them, from now on; 1 is the next.
+
+        ValueError for a fault or an operation that does not exist, for two that do not fit, or a number below 1.
+        """
+        hit = once(fault, operation, at)
+        self._script = hit if self._script is None else together(self._script, hit)
+
     async def open_handlers(self) -> list[UploadHandler]:
         """The upload handlers that were neither committed nor deleted, from the oldest."""
         return await self._store.run(lambda: self._store.handlers.open())  # noqa: PLW0108 -- set by start
@@ -189,6 +202,10 @@ class Emulator:
         """Path of a document that is checked out, to the login name of its holder."""
         return await self._store.run(lambda: self._store.library.checkouts())  # noqa: PLW0108 -- set by start
 
+    def _hit(self, call: Call) -> Hit:
+        """What the script says now: it may have grown since the start."""
+        return None if self._script is None else self._script(call)
+
     def _document(self, path: str) -> Document:
         found = self._store.library.document(path)
         if found is None:
@@ -203,7 +220,7 @@ class Emulator:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        app = App(self._desk, self._prefix, self._script, self.calls, self._measures)
+        app = App(self._desk, self._prefix, self._hit, self.calls, self._measures)
         # A request whose client has gone is cancelled; only the store's own work goes on.
         server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
         listener = await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncupload.emulator import FAULTS, Call, Script, at, rates, together
+from asyncupload.emulator import FAULTS, Call, Script, at, once, rates, together
 from emulator.raw import chunk_request
 from emulator.trouble import told, troubled
 
@@ -32,6 +32,33 @@ def test_an_exact_script_that_cannot_hit_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         at({place: name})
+
+
+def test_one_hit_counts_the_calls_that_it_is_asked_about() -> None:
+    script = once("delay", "Lock", 2)
+    asked = [Call("Lock", 7), Call("UnLock", 1), Call("Lock", 8), Call("Lock", 9)]
+    assert [script(call) for call in asked] == [None, None, "delay", None]
+
+
+def test_one_hit_of_any_operation_waits_for_one_that_fits() -> None:
+    script = once("tryagain")
+    asked = [Call("Lock", 1), Call("UploadFileChunk", 1), Call("UploadFileChunk", 2)]
+    assert [script(call) for call in asked] == [None, "tryagain", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "number", "words"),
+    [
+        ("nonsense", None, 1, "drop-after"),
+        ("tryagain", "Lock", 1, "does not fit"),
+        ("stall", "lock", 1, "no such operation"),
+        ("stall", "Lock", 0, "from 1"),
+        ("stall", None, 0, "from 1"),
+    ],
+)
+def test_one_hit_that_cannot_be_is_refused(name: str, operation: str | None, number: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        once(name, operation, number)
 
 
 def test_rates_are_kept_and_fit() -> None:
