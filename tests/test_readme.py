@@ -42,6 +42,7 @@ def _run(command: list[str], folder: Path, **more: str) -> "subprocess.Completed
     """In a process group of its own, so that servers started in the background end with the example."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCUPLOAD_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["XDG_STATE_HOME"] = str(folder / "state")
     with subprocess.Popen(
         command,
         cwd=folder,
