@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm fuzz check format docs cover bench bench-bulk package clean
+.PHONY: help demo test storm crash fuzz check format docs cover bench bench-bulk package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: $(READY)   ## run the tests
 
 storm: $(READY)  ## ten thousand uploads under random faults (ARGS='--seed N' plays one round again)
 	$(BIN)/python tests/storm.py $(ARGS)
+
+crash: $(READY)  ## five hundred kills of a load under random faults (ARGS='--seed N' plays one round again)
+	$(BIN)/python tests/crash.py $(ARGS)
 
 fuzz: $(READY)   ## a million mutated answers for the reply reader
 	$(BIN)/python tests/fuzz.py $(ARGS)

@@ -4,7 +4,6 @@ A body is a row of pieces, so that a chunk is neither joined nor copied; base64 
 takes it, so that a chunk in base64 costs no more memory than a raw one.
 """
 
-import binascii
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from enum import Enum
 from typing import TypeAlias
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
+
+import pybase64
 
 from ._secret import Secret
 from .errors import UsageError
@@ -71,7 +72,7 @@ class Base64:
         return self._plain(number).replace(b"+", self._plus)
 
     def _plain(self, number: int) -> bytes:
-        return binascii.b2a_base64(self._view[number * SLICE : (number + 1) * SLICE], newline=False)
+        return pybase64.b64encode(self._view[number * SLICE : (number + 1) * SLICE])
 
 
 Piece: TypeAlias = Buffer | Base64

@@ -32,6 +32,30 @@ async def undisturbed(work: Coroutine[Any, Any, T], *, grace: float) -> T:
     return task.result()
 
 
+async def ended(task: "asyncio.Future[Any]") -> None:
+    """Cancel ``task`` and wait until it has ended, however long its own cleaning up takes.
+
+    On cancellation: likewise, then ``CancelledError`` goes on.
+    """
+    task.cancel()
+    cancelled = False
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                cancelled = True
+    _look_at(task)
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+def _look_at(task: "asyncio.Future[Any]") -> None:
+    """So that asyncio does not report an error that nobody wants to know as forgotten."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def _outlast(task: "asyncio.Future[Any]", grace: float) -> None:
     """Wait until ``task`` is done, deaf to further cancellations, and cancel it when ``grace`` seconds are over."""
     loop = asyncio.get_running_loop()
@@ -43,5 +67,4 @@ async def _outlast(task: "asyncio.Future[Any]", grace: float) -> None:
             await asyncio.wait({task}, timeout=max(deadline - loop.time(), 0.1))
         except asyncio.CancelledError:
             continue  # the first one is raised again by the caller; this one asks for the same
-    if not task.cancelled():
-        task.exception()  # looked at, so that asyncio does not report it as forgotten
+    _look_at(task)

@@ -1,6 +1,7 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
 import email.utils
+import socket
 import ssl
 import time
 import urllib.request
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 import aiohttp
 import anyio
 import anyio.to_thread
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from ._body import Base64, Body, Piece
@@ -32,6 +33,10 @@ Session: TypeAlias = aiohttp.ClientSession
 SLICE = 256 * 1024
 """Bytes handed to the connection at a time. The kernel takes what it can at once and asyncio copies the rest of the
 slice, so this bounds both that copy and how long the loop is kept from others."""
+
+RESOLVING_THREADS = 4
+"""Threads that look host names up, for all requests of a client. A name server that does not answer holds one up for
+many seconds, and the checksums must not wait for it."""
 
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "asyncupload"}
 """No compression: an answer's bound then holds for what it costs in memory."""
@@ -164,8 +169,44 @@ class Transport:
             return self._lent
         if self._own is None:
             # No limit on connections: how many uploads run at once is decided above, and each uses one at a time.
-            self._own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, resolver=_Resolver())
+            self._own = aiohttp.ClientSession(connector=connector)
         return self._own
+
+
+class _Resolver(AbstractResolver):
+    """The operating system's, asked in a thread of anyio's: aiohttp's own would use the loop's default pool, which
+    belongs to the application and may be full."""
+
+    def __init__(self) -> None:
+        self._threads = anyio.CapacityLimiter(RESOLVING_THREADS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """All addresses of ``host``. A look-up that is cancelled goes on in its thread, and nobody waits for it."""
+        return await anyio.to_thread.run_sync(
+            _look_up, host, port, family, limiter=self._threads, abandon_on_cancel=True
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [
+        ResolveResult(
+            hostname=host,
+            # Written anew, since an address of the local link is nothing without its zone.
+            host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
+            port=port,
+            family=kind,
+            proto=protocol,
+            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+        )
+        for kind, _, protocol, _, address in found
+    ]
 
 
 class _Payload(aiohttp.Payload):

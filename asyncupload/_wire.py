@@ -4,10 +4,11 @@ Field names, attribute names and their spellings (``PreferedChunkSize``, ``Docum
 vendor's, from the public API pages; where those disagree, the reader here accepts every variant.
 """
 
-import binascii
 from dataclasses import replace
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
+
+import pybase64
 
 from . import _checksum
 from ._body import Buffer, Fields
@@ -323,7 +324,7 @@ def read_chunk(ticket: Secret, handler: str, offset: int, size: int) -> Call[Pie
     )
 
     def read_piece(reply: Reply) -> Piece:
-        return Piece(binascii.a2b_base64(reply.text), _checksum.from_text(reply.get("chunkCRC32")))
+        return Piece(pybase64.b64decode(reply.text), _checksum.from_text(reply.get("chunkCRC32")))
 
     return Call("DownloadFileChunk", fields, read_piece)
 

@@ -1,45 +1,30 @@
 """The front door: one client for one server and one user, for any number of uploads at once."""
 
 import os
-import ssl
 import uuid
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
-
-import anyio
-import anyio.to_thread
+from typing import Literal
 
 from ._archive import Archive, ArchiveTask
-from ._body import Encoding
 from ._check import Inspection, ServerReport
 from ._download import Download
+from ._following import following
 from ._log import get_logger
 from ._names import destination, folder
-from ._patience import Patience
-from ._place import IfExists, Turns
-from ._remote import Remote
+from ._opened import Opened
+from ._place import IfExists
 from ._resume import Resumption
-from ._secret import Secret
-from ._shield import undisturbed
-from ._staging import Threads
-from ._transport import Session, Transport
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import AsyncUploadError, NotFound, UsageError
-from .events import Audience, Downloaded, Listener, Receipt, StoredDocument, Unpacked, Verified
+from .errors import NotFound, UsageError
+from .events import Audience, Downloaded, Event, Listener, Receipt, StoredDocument, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties, require_text
-from .settings import Settings
 from .sources import Uploadable, as_source
 
-READING_THREADS = 4
-"""Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
-the application, and a stalled network drive must not use it up."""
 
-
-class Client:
+class Client(Opened):
     """An infoRouter server, seen by one user.
 
     To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks.
@@ -56,65 +41,6 @@ class Client:
     Raises:
         UsageError: The URL, the certificate file or the combination of credentials cannot work.
     """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        user: str | None = None,
-        password: str | Secret | None = None,
-        ticket: str | Secret | None = None,
-        ca_file: str | os.PathLike[str] | None = None,
-        session: Session | None = None,
-        settings: Settings | None = None,
-    ) -> None:
-        # Wrapped before anything can fail: a traceback that shows local variables must not show these.
-        password, ticket = Secret.of(password), Secret.of(ticket)
-        self.settings = settings or Settings()
-        timeouts = self.settings.timeouts
-        self._transport = Transport(
-            url,
-            session=session,
-            tls=_trusting(ca_file) if ca_file is not None else None,
-            connect_timeout=timeouts.connect,
-        )
-        self._remote = Remote(
-            self._transport,
-            user=user,
-            password=password,
-            ticket=ticket,
-            timeouts=timeouts,
-            chunk_size=self.settings.chunk_size,
-            encoding=None if self.settings.encoding == "auto" else Encoding(self.settings.encoding),
-        )
-        self._patience = Patience(self._remote, self.settings)
-        self._turns = Turns()
-        self._threads: Threads | None = None
-
-    def __repr__(self) -> str:
-        return f"<Client of {self._remote!r}>"
-
-    async def __aenter__(self) -> Self:
-        """Nothing is asked of the server yet."""
-        pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
-        self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
-        self._transport.open(self._threads.checksums)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Log out, and close what is the client's own: within the time for cleaning up, whatever the server does."""
-        threads, self._threads = self._threads, None
-        grace = self.settings.timeouts.cleanup
-        try:
-            await undisturbed(self._leave(), grace=grace)
-        finally:
-            if threads is not None:
-                await undisturbed(_end(threads.reading, grace), grace=grace)
 
     async def upload(
         self,
@@ -161,7 +87,8 @@ class Client:
         On cancellation: the handler is deleted within ``settings.timeouts.cleanup`` seconds, unless the request to
         store may have left, and ``CancelledError`` goes on.
 
-        Uploads of one client to one destination go one after another.
+        Uploads of one client to one destination go one after another, and wait for room within ``settings.uploads`` and
+        ``settings.memory``.
 
         Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
         """
@@ -181,8 +108,51 @@ class Client:
             checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log)
-        async with self._turns.at(where):
+        # The turn first: those who wait for one place must not fill the room of others.
+        async with self._turns.at(where), self._room_for(origin, chunk_size):
             return await Upload(self._patience, threads, audience, log, task).run()
+
+    def upload_events(
+        self,
+        source: Uploadable,
+        *,
+        to: str,
+        if_exists: IfExists = "version",
+        version_comment: str = "",
+        properties: Properties = NONE_GIVEN,
+        chunk_size: int | None = None,
+        folder_exists: bool = False,
+        checkpoints: Checkpoints | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The same as a stream of its events: ``async for event in client.upload_events(...)``.
+
+        The last event is :class:`~asyncupload.Stored`, with the receipt. The upload begins when the first event is
+        asked for, and goes at its own speed: one who is slow to take them sees, in the order of happening, the latest
+        of each kind that was not taken yet.
+
+        Args:
+            source: As for :meth:`upload`, and so are the others.
+
+        Raises (while iterating): what :meth:`upload` raises, after the events that came before it.
+
+        On cancellation of the one who iterates, and when the generator is closed, the upload is cancelled as
+        :meth:`upload` is, and has cleaned up before that goes on. A loop that may be left early belongs in
+        ``async with contextlib.aclosing(client.upload_events(...)) as events``: otherwise the event loop closes the
+        generator soon after, and nobody waits for it.
+        """
+        return following(
+            lambda listener: self.upload(
+                source,
+                to=to,
+                if_exists=if_exists,
+                version_comment=version_comment,
+                properties=properties,
+                chunk_size=chunk_size,
+                folder_exists=folder_exists,
+                checkpoints=checkpoints,
+                on_event=listener,
+            )
+        )
 
     async def preview(
         self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
@@ -317,7 +287,8 @@ class Client:
         target, origin = folder(to), as_source(source)
         log = get_logger(source=origin.name, destination=target)
         task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
-        return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
+        async with self._room_for(origin):
+            return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
 
     async def download(
         self,
@@ -420,30 +391,3 @@ class Client:
         """
         self._entered()
         return await Inspection(self._patience).run()
-
-    def _entered(self) -> Threads:
-        if self._threads is None:
-            raise UsageError("the client is not open: use it as `async with Client(...) as client`")
-        return self._threads
-
-    async def _leave(self) -> None:
-        try:
-            with anyio.move_on_after(self.settings.timeouts.cleanup):
-                await self._remote.log_out()
-        except AsyncUploadError as error:
-            get_logger().debug("logout_failed", reason=str(error))
-        finally:
-            await self._transport.close()
-
-
-def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{ca_file} cannot be used as a file of certificate authorities: {error}") from error
-
-
-async def _end(pool: Executor, grace: float) -> None:
-    """See the pool's threads end, but for one that hangs in a read that nothing can interrupt."""
-    with anyio.move_on_after(grace):
-        await anyio.to_thread.run_sync(pool.shutdown, abandon_on_cancel=True)

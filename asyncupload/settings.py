@@ -128,6 +128,16 @@ class Settings:
     checksum_threads: int = 2
     """Threads that compute checksums, for all uploads of a client together, at least 1."""
 
+    uploads: int | None = None
+    """How many uploads of a client run at once, at least 1; None for no limit. The others wait in the order in which
+    they came, and meanwhile read nothing and ask nothing of the server."""
+
+    memory: int | None = None
+    """Bytes of file content that all uploads of a client hold together, at least ``memory_per_upload``; None for no
+    limit. Each is counted with ``min(depth + 2, ⌈size / chunk size⌉) × chunk size``, of the chunk size that the server
+    is *asked* for, and the full ``depth + 2`` where the size is not known before the source is opened. Those for whom
+    there is no room wait in the order in which they came."""
+
     encoding: Literal["auto", "multipart", "form", "soap"] = "auto"
     """How chunks travel: ``multipart`` raw, ``form`` or ``soap`` in base64; ``auto`` begins with the first and goes on
     to the next if the server does not take it. If ``soap`` is chosen, every other request travels so too."""
@@ -150,6 +160,12 @@ class Settings:
         )
         _require(self.depth >= 1, "depth must be at least 1")
         _require(self.checksum_threads >= 1, "checksum_threads must be at least 1")
+        _require(self.uploads is None or self.uploads >= 1, "uploads must be at least 1, or None")
+        _require(
+            self.memory is None or self.memory >= self.memory_per_upload,
+            f"memory is {self.memory} bytes, and one upload may hold (depth + 2) × chunk_size = "
+            f"{self.memory_per_upload}: allow more, or make chunk_size or depth smaller",
+        )
 
     @property
     def memory_per_upload(self) -> int:

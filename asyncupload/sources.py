@@ -49,7 +49,11 @@ class Content(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """Something to upload. The classes of this module are sources; others may be written."""
+    """Something to upload. The classes of this module are sources; others may be written.
+
+    One that knows its size before it is opened may have it as ``size``: it then takes no more of ``Settings.memory``
+    than it needs.
+    """
 
     @property
     def name(self) -> str:
@@ -112,6 +116,7 @@ class BytesSource:
         if not view.c_contiguous:
             raise UsageError(f"{name}: a view with gaps cannot be uploaded; take bytes() of it")
         self._view = view.cast("B")
+        self.size = len(self._view)
 
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:  # noqa: ARG002  (the protocol's)
@@ -166,10 +171,17 @@ class FileSource:
 
     ``read`` may be plain (it then runs in a thread) or async. A plain ``read`` that waits for somebody, as on a pipe,
     holds up a cancellation for up to 10 s: give an async iterator instead.
+
+    Args:
+        file: What to read.
+        size: How many bytes there will be, if somebody declared it (``Content-Length``): more or fewer end in
+            SourceChanged. None asks a file that can be, and waits for the end of others.
+        name: What to call it in messages.
     """
 
-    def __init__(self, file: BinaryFile, *, name: str | None = None) -> None:
+    def __init__(self, file: BinaryFile, *, size: int | None = None, name: str | None = None) -> None:
         self._file = cast(Any, file)
+        self.size = size
         shown = name if name is not None else getattr(file, "name", None)
         self.name = str(shown) if isinstance(shown, str | Path) else type(file).__name__
         self._async = inspect.iscoroutinefunction(self._file.read)
@@ -185,7 +197,7 @@ class FileSource:
         if size is not None and size <= 0:  # it may stand beyond its end
             raise empty(self.name)
         read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
-        content = Reads(read, size, self.name, watch.end if watch else None)
+        content = Reads(read, size if self.size is None else self.size, self.name, watch.end if watch else None)
         if size is None:
             await content.peek()
         yield content
@@ -213,12 +225,12 @@ class IteratorSource:
     def __init__(self, pieces: AsyncIterable[ChunkBuffer], *, size: int | None = None, name: str = "stream") -> None:
         self.name = name
         self._pieces = pieces
-        self._size = size
+        self.size = size
 
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:  # noqa: ARG002  (the protocol's)
         """Wait for the first bytes."""
-        content = Pieces(self._pieces, self._size, self.name)
+        content = Pieces(self._pieces, self.size, self.name)
         try:
             await content.peek()
             yield content

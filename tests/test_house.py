@@ -12,7 +12,7 @@ HOUSE = Path(asyncupload.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # words
-    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names"),
+    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names", "_budget"),
     # leaves
     ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
@@ -33,6 +33,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_resume",
         "_check",
     ),
+    # what the journeys share
+    ("_limits", "_opened", "_following"),
     # the front door
     ("client",),
     ("__init__",),
@@ -50,6 +52,8 @@ WORDS: dict[str, set[str]] = {
     "xml": {"_body", "_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),
+    "pybase64": {"_body", "_wire"},
+    "binascii": set(),
     "zlib_ng": {"_checksum"},
     "aiofiles": {"sources", "_download"},
     "structlog": {"_log", "cli"},
@@ -68,7 +72,7 @@ CALLS: dict[str, set[str]] = {
     "anyio.sleep": {"_retry", "bulk", "cli"},
     "asyncio.sleep": set(),
     "time.sleep": set(),
-    "asyncio.ensure_future": {"_shield"},
+    "asyncio.ensure_future": {"_shield", "_following"},
     "asyncio.create_task": set(),
     "anyio.create_task_group": {"_pipeline", "bulk", "cli"},
     "reveal": {"_body"},

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import aiohttp
 import anyio.to_thread
+import pybase64
 import pytest
 import trustme
 from aiohttp.abc import AbstractStreamWriter
@@ -447,7 +447,7 @@ async def test_a_bodys_payload_does_not_show_it() -> None:
 @pytest.fixture
 def watched_base64() -> Iterator[None]:
     """Base64 made by the package on the event loop raises BlockingError: a chunk of 32 MiB would hold up everybody."""
-    watch = BlockBusterFunction(binascii, "b2a_base64", scanned_modules="asyncupload").activate()
+    watch = BlockBusterFunction(pybase64, "b64encode", scanned_modules="asyncupload").activate()
     yield
     watch.deactivate()
 

@@ -25,7 +25,7 @@ class End:
     receipt: Receipt | None = None
     """None: it is not stored, or the row is no longer ours."""
     verdict: Verdict | None = None
-    """None: it is stored, or equal to what stands there, or is known not to be there and given back."""
+    """None: it is stored, or equal to what stands there."""
     error: Exception | None = None
     unsettled: bool = False
     """Whether a document may be there, or come to be there yet: the row must keep the question, and the file not be
@@ -50,17 +50,19 @@ async def settle_end(
         JournalError: It is not written down.
     """
     reason, attempts = f"{type(end.error).__name__}: {end.error}", claim.row.attempts + counted
+    # A refusal is an answer. So is a document of other bytes: asked for again, it would pass for what was sent.
+    answered = not end.unsettled
     match end.verdict:
         case Verdict.GIVE_UP:
-            await queue.park(claim, reason)
+            await queue.park(claim, reason, answered=answered)
         case _ if end.unsettled and counted and claim.fence > MOST_CLAIMS * options.attempts:
-            await queue.park(claim, f"{reason} (after {claim.fence} claims)")
+            await queue.park(claim, f"{reason} (after {claim.fence} claims)", answered=answered)
         case _ if end.unsettled:
             await queue.renew([claim], lease=_ask_after(claim, end, finalize))
         case Verdict.SKIP:
             await queue.finish(claim, State.SKIPPED, reason=reason)
         case _ if counted and attempts >= options.attempts:
-            await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})")
+            await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})", answered=answered)
         case _:
             wait = options.wait_after(attempts) if counted else 0.0
             await queue.release(claim, reason=reason, not_before=time.time() + wait, counted=counted)

@@ -165,9 +165,10 @@ class Journal:
         columns = {"reason": reason, "due": not_before, "attempts": attempts, "question": ""}
         await self._move(claim, State.PLANNED, reason, **columns)
 
-    async def park(self, claim: Claim, reason: str) -> None:
+    async def park(self, claim: Claim, reason: str, *, answered: bool = False) -> None:
         """See `Queue.park`."""
-        await self.finish(claim, State.FAILED, reason=reason)
+        settled: dict[str, object] = {"question": ""} if answered else {}
+        await self._move(claim, State.FAILED, reason, reason=reason, due=0.0, **settled)
 
     async def let_go(self, claims: Collection[Claim]) -> None:
         """See `Queue.let_go`."""

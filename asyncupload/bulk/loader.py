@@ -1,5 +1,6 @@
 """Many files: takes rows from the queue, lets as many as is good be on their way, and sees each of them to its end."""
 
+import math
 import os
 import secrets
 import socket
@@ -11,12 +12,12 @@ from contextlib import aclosing
 import anyio
 from anyio.abc import TaskGroup
 
+from asyncupload._budget import Budget
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost
+from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
 
-from .budget import Budget
 from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate
@@ -32,8 +33,8 @@ from .work import Bench, Work
 LOOK = 1.0
 """Seconds between two looks at the pace and at what is due."""
 LAST_WAIT = 300.0
-"""Seconds until a file is due that a load with nothing else to do still waits for. One with more to wait for ends, and
-says what is left: nobody wants a load to stand for an hour, and the same command again goes on."""
+"""Seconds until a file is due that a load with nothing else to do still waits for, or those that the server has to end
+with a request. If there is more to wait for it ends, and says what is left: the same command again goes on."""
 CLAIM = 32
 """Rows that are claimed at once, at least, where there are as many: small files end faster than the disk syncs."""
 FAILURES_SHOWN = 10
@@ -106,7 +107,7 @@ class Loader:
             left_out: How many files the plan has left out so far.
 
         Returns:
-            How it ended, when all rows have, or none is due within five minutes, or `stop` was called, or ``error``
+            How it ended, when all rows have, or none is due soon (see LAST_WAIT), or `stop` was called, or ``error``
             ended it early.
 
         Raises:
@@ -234,8 +235,9 @@ class Loader:
         except JournalError as error:
             self._end_early(error)
             return False
-        left = LAST_WAIT + 1 if due is None else due - time.time()
-        if self._planned and not self._active and left > LAST_WAIT:
+        left = math.inf if due is None else due - time.time()
+        worth = max(LAST_WAIT, self._client.settings.timeouts.finalize + LOOK)
+        if self._planned and not self._active and left > worth:
             return False
         await self._wait(max(0.02, min(LOOK, left)))
         return True
@@ -287,7 +289,7 @@ class Loader:
             self._end_early(end.error)
         counted = end.verdict is not Verdict.STOP
         try:
-            if end.verdict is Verdict.TROUBLE:
+            if end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
                 counted = False
                 counted = await self._in_trouble(end.error)
         finally:
@@ -297,7 +299,7 @@ class Loader:
             await undisturbed(written, grace=timeouts.cleanup)
 
     async def _in_trouble(self, error: Exception) -> bool:
-        """Whether the server answers: then the trouble may be this file's, and counts as its attempt.
+        """Whether the trouble may be this file's, and counts as its attempt: the server was reached, and answers.
 
         Three in trouble one after another close the gate all the same, as with a disk that is full; what they lose by
         it is one of their attempts.
@@ -313,7 +315,7 @@ class Loader:
         self._gate = self._gate.trouble(str(error), now, answering=answering)
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
-        return answering
+        return answering and not isinstance(error, ConnectFailed)
 
     def _end_early(self, error: Exception) -> None:
         if isinstance(error, JournalError):

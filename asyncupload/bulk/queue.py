@@ -154,8 +154,18 @@ class Queue(Protocol):
         """
         ...
 
-    async def park(self, claim: Claim, reason: str) -> None:
-        """End the row as FAILED. A COMMITTING row keeps what is needed to ask the server. Raises LeaseLost."""
+    async def park(self, claim: Claim, reason: str, *, answered: bool = False) -> None:
+        """End the row as FAILED.
+
+        Args:
+            claim: The row.
+            reason: What went wrong.
+            answered: Whether it is known what became of the last request to store, if any left. If not, the row keeps
+                what is needed to ask, and whoever retries it asks first.
+
+        Raises:
+            LeaseLost: Somebody else has claimed the row.
+        """
         ...
 
     async def let_go(self, claims: Collection[Claim]) -> None:

@@ -9,16 +9,25 @@ from typing import Any
 
 import anyio
 
+from asyncupload._budget import Budget
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, NotFound, OutcomeUnknown
+from asyncupload.errors import (
+    AsyncUploadError,
+    JournalError,
+    LeaseLost,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    StoredDifferently,
+    UsageError,
+)
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
 
-from .budget import Budget
 from .ends import End
 from .folders import Folders
 from .notes import Notes
@@ -95,12 +104,14 @@ class Work:
         except (LeaseLost, JournalError):
             raise
         except AsyncUploadError as error:
-            unsettled = self._asking or isinstance(error, OutcomeUnknown)
+            unknown = isinstance(error, OutcomeUnknown) and not isinstance(error, StoredDifferently)
+            unsettled = self._asking or unknown
             return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
             # Left as it is if it may be stored: what fails here would fail alike at every look.
-            return End(verdict=Verdict.GIVE_UP if self._notes.committed else Verdict.AGAIN, error=error)
+            committed = self._notes.committed
+            return End(verdict=Verdict.GIVE_UP if committed else Verdict.AGAIN, error=error, unsettled=committed)
         except BaseException:
             await undisturbed(self._give_back(), grace=self._client.settings.timeouts.cleanup)
             raise
@@ -132,10 +143,10 @@ class Work:
         if self._row.commit:
             receipt = await self._taken_up()
             self._asking = False
-            if receipt is not None:
-                await self._finish(receipt, "")
-            else:
-                await self._queue.release(self._claim, reason="an earlier request to store it came to nothing")
+            if receipt is None:  # counted: a server that stumbles over this file looks like that each time
+                nothing = AsyncUploadError("the server was asked to store it, and has not; it is sent again")
+                return End(verdict=Verdict.AGAIN, error=nothing)
+            await self._finish(receipt, "")
             return End(receipt=receipt)
         await self._delete_left_handler()
         source = WatchedSource(
@@ -165,7 +176,7 @@ class Work:
             return
         try:
             await self._client.discard(self._row.handler)
-        except AsyncUploadError as error:  # the server removes it by itself, some day
+        except (ServerError, UsageError) as error:  # it removes it by itself, some day; unanswered, the row keeps it
             self._log.warning("handler_left", handler=self._row.handler, reason=str(error))
 
     async def _sent_up(self, source: WatchedSource) -> Receipt:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import PATIENT
@@ -65,9 +66,12 @@ async def plan(*batches: list[Item]) -> AsyncGenerator[list[Item], None]:
 
 
 @asynccontextmanager
-async def client_of(server: Emulator, password: str = "demo") -> AsyncIterator[Client]:
+async def client_of(
+    server: Emulator, password: str = "demo", *, settle: float = 6.0, finalize: float = 10.0
+) -> AsyncIterator[Client]:
     """Another client of demo's."""
-    async with Client(server.url, user="demo", password=password, settings=PATIENT) as client:
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=settle, finalize=finalize))
+    async with Client(server.url, user="demo", password=password, settings=settings) as client:
         yield client
 
 

@@ -368,6 +368,16 @@ async def test_what_nobody_answered_can_be_asked_again_after_a_retry(journal: Jo
     assert (again.found, again.row.commit, again.row.attempts) == (State.PLANNED, "{}", 0)
 
 
+async def test_what_was_answered_is_not_asked_again_after_a_retry(journal: Journal) -> None:
+    """Nothing was stored, said the server: to look for it would find what others have put there."""
+    claim = await brought_to(journal, "a", State.COMMITTING)
+    await journal.park(claim, "refused", answered=True)
+
+    assert await journal.retry() == 1
+
+    assert (await taken(journal)).row.commit == ""
+
+
 # --- reading
 
 

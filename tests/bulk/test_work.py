@@ -24,10 +24,11 @@ from asyncupload import (
     OutcomeUnknown,
     SourceChanged,
     SourceMissing,
+    StoredDifferently,
 )
+from asyncupload._budget import Budget
 from asyncupload._checksum import crc32
 from asyncupload._pipeline import SealedChunk
-from asyncupload.bulk.budget import Budget
 from asyncupload.bulk.ends import End, settle_end
 from asyncupload.bulk.folders import Folders
 from asyncupload.bulk.journal import Journal
@@ -317,6 +318,21 @@ async def test_a_left_handler_that_cannot_be_deleted_does_not_keep_the_file_from
     assert row.state is State.STORED
 
 
+async def test_a_left_handler_keeps_its_name_until_the_server_has_answered(desk: Desk) -> None:
+    """Else the next one would be written over it, and nobody would delete it any more."""
+    await desk.planned()
+    handler = await desk.staged()
+    await desk.left(handler)
+    desk.script["DeleteUploadHandler"] = "refuse-401"
+    end, row = await desk.work()
+    assert (end.verdict, row.handler) == (Verdict.TROUBLE, handler)
+    desk.script.clear()
+    await desk.journal.let_go([await _again(desk)])
+    _, row = await desk.work()
+    assert row.state is State.STORED
+    await assert_nothing_left(desk.server)
+
+
 async def test_a_left_check_out_is_given_back(desk: Desk) -> None:
     await desk.client.create_folder(TO)
     await desk.client.upload(b"older", to=DOCUMENT)
@@ -370,7 +386,8 @@ async def test_a_left_commit_that_came_to_nothing_long_ago_is_sent_again(desk: D
     await desk.planned()
     await desk.left(commit=commit_of("00000000-0000-0000-0000-000000000000"), at=0.0)
     end, row = await desk.work()
-    assert (end, row.state, row.commit) == (End(), State.PLANNED, "")
+    assert (end.verdict, end.unsettled) == (Verdict.AGAIN, False)
+    await desk.journal.release(await _again(desk), reason="")
     _, row = await desk.work()
     assert row.state is State.STORED
 
@@ -546,6 +563,27 @@ async def test_a_question_is_asked_again_in_a_while(desk: Desk, verdict: Verdict
     row = await desk.row()
     assert (row.state, row.commit) == (State.COMMITTING, "{}")
     assert 20 < row.due - time.time() < 40
+
+
+@pytest.mark.parametrize(
+    ("end", "question"),
+    [
+        (End(verdict=Verdict.GIVE_UP, error=AlreadyExists("taken")), ""),
+        (End(verdict=Verdict.AGAIN, error=AlreadyExists("taken")), ""),
+        (End(verdict=Verdict.GIVE_UP, error=StoredDifferently("x", expected=1, found=2), unsettled=True), ""),
+        (End(verdict=Verdict.GIVE_UP, error=OutcomeUnknown("?"), unsettled=True), "{}"),
+        (End(verdict=Verdict.GIVE_UP, error=ValueError("a fault in the program"), unsettled=True), "{}"),
+    ],
+)
+async def test_a_file_that_is_given_up_keeps_only_what_nobody_has_answered(desk: Desk, end: End, question: str) -> None:
+    """What was refused, or stands there with other bytes, is known: a retry sends it, and does not look for it."""
+    await desk.planned()
+    claim = await desk.claim()
+    await desk.journal.committing(claim, "{}", lease=60)
+    options = LoadOptions(attempts=1)
+    await settle_end(desk.journal, options, claim, end, counted=True, finalize=1800.0)
+    row = await desk.row()
+    assert (row.state, row.commit) == (State.FAILED, question)
 
 
 async def test_the_second_time_the_server_must_have_ended_with_it(desk: Desk) -> None:

@@ -14,7 +14,20 @@ from asyncupload.cli import COMMANDS, commands, main
 from .commands import PATIENCE, environment, run
 from .conftest import Here
 
-NAMES = ("bulk", "check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
+NAMES = (
+    "bulk",
+    "check",
+    "demo",
+    "discard",
+    "download",
+    "explain",
+    "jobs",
+    "retry",
+    "serve",
+    "upload",
+    "upload-zip",
+    "verify",
+)
 TRANSFERS = ("bulk", "check", "download", "upload", "upload-zip", "verify")
 CLIENT_COMMANDS = (*TRANSFERS, "discard")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncupload.bulk.budget import Budget
+from asyncupload._budget import Budget
 
 pytestmark = pytest.mark.anyio
 

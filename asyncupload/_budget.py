@@ -1,4 +1,4 @@
-"""How many bytes all files in flight may hold together."""
+"""What those at work may hold together: bytes, or places. Nobody is passed over."""
 
 from collections import deque
 from collections.abc import AsyncIterator
@@ -8,11 +8,11 @@ import anyio
 
 
 class Budget:
-    """Bytes to be shared. Those who wait are served in the order in which they came, so that a large file is not put
-    off for ever by small ones.
+    """Bytes, or places, to be shared. Those who wait are served in the order in which they came, so that a large file
+    is not put off for ever by small ones.
 
     Args:
-        size: Bytes.
+        size: How much there is.
     """
 
     def __init__(self, size: int) -> None:
@@ -22,7 +22,10 @@ class Budget:
 
     @asynccontextmanager
     async def share(self, amount: int) -> AsyncIterator[None]:
-        """Hold ``amount`` bytes of it, once there is room. One who needs more than there is gets all of it, alone."""
+        """Hold ``amount`` of it, once there is room. One who needs more than there is gets all of it, alone.
+
+        On cancellation of one who waits, those behind go on waiting as if it had never come.
+        """
         amount = min(amount, self._size)
         await self._take(amount)
         try:

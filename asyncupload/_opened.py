@@ -1,0 +1,124 @@
+"""What a client's journeys share: the line to one server, its ticket, threads, turns and limits. Opened and closed."""
+
+import os
+import ssl
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from ._body import Encoding
+from ._limits import Limits
+from ._log import get_logger
+from ._patience import Patience
+from ._place import Turns
+from ._remote import Remote
+from ._secret import Secret
+from ._shield import undisturbed
+from ._staging import Threads
+from ._transport import Session, Transport
+from .errors import AsyncUploadError, UsageError
+from .settings import LARGEST_CHUNK, Settings
+from .sources import Source
+
+READING_THREADS = 4
+"""Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
+the application, and a stalled network drive must not use it up."""
+
+
+class Opened:
+    """What is there between entering and leaving a client, whose docstring tells of the arguments."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | Secret | None = None,
+        ticket: str | Secret | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        session: Session | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        # Wrapped before anything can fail: a traceback that shows local variables must not show these.
+        password, ticket = Secret.of(password), Secret.of(ticket)
+        self.settings = settings or Settings()
+        timeouts = self.settings.timeouts
+        self._transport = Transport(
+            url,
+            session=session,
+            tls=_trusting(ca_file) if ca_file is not None else None,
+            connect_timeout=timeouts.connect,
+        )
+        self._remote = Remote(
+            self._transport,
+            user=user,
+            password=password,
+            ticket=ticket,
+            timeouts=timeouts,
+            chunk_size=self.settings.chunk_size,
+            encoding=None if self.settings.encoding == "auto" else Encoding(self.settings.encoding),
+        )
+        self._patience = Patience(self._remote, self.settings)
+        self._turns = Turns()
+        self._limits = Limits(self.settings)
+        self._threads: Threads | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._remote!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Nothing is asked of the server yet."""
+        pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
+        self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
+        self._transport.open(self._threads.checksums)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Log out, and close what is the client's own: within the time for cleaning up, whatever the server does."""
+        threads, self._threads = self._threads, None
+        grace = self.settings.timeouts.cleanup
+        try:
+            await undisturbed(self._leave(), grace=grace)
+        finally:
+            if threads is not None:
+                await undisturbed(_end(threads.reading, grace), grace=grace)
+
+    def _entered(self) -> Threads:
+        if self._threads is None:
+            raise UsageError("the client is not open: use it as `async with Client(...) as client`")
+        return self._threads
+
+    def _room_for(self, source: Source, chunk_size: int | None = None) -> AbstractAsyncContextManager[None]:
+        """A place among the uploads of this client, and the memory that ``source`` needs."""
+        return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
+
+    async def _leave(self) -> None:
+        try:
+            with anyio.move_on_after(self.settings.timeouts.cleanup):
+                await self._remote.log_out()
+        except AsyncUploadError as error:
+            get_logger().debug("logout_failed", reason=str(error))
+        finally:
+            await self._transport.close()
+
+
+def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{ca_file} cannot be used as a file of certificate authorities: {error}") from error
+
+
+async def _end(pool: Executor, grace: float) -> None:
+    """See the pool's threads end, but for one that hangs in a read that nothing can interrupt."""
+    with anyio.move_on_after(grace):
+        await anyio.to_thread.run_sync(pool.shutdown, abandon_on_cancel=True)
