@@ -93,7 +93,8 @@ def test_the_guide_from_top_to_bottom(folder: Path) -> None:
         " is not the same",
         "new       ",
         "1 file: 1 new; nothing was sent",
-        "1 file: 1 unchanged",
+        "1 file: 1 stored",
+        '"path": "/Library/Archive/images/big.iso"',
     ):
         assert said in output
     assert output.count("unpacked") == 2
