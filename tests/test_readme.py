@@ -42,6 +42,7 @@ def _run(command: list[str], folder: Path, **more: str) -> "subprocess.Completed
     """In a process group of its own, so that servers started in the background end with the example."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCUPLOAD_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["XDG_STATE_HOME"] = str(folder / "state")
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -92,7 +93,8 @@ def test_the_guide_from_top_to_bottom(folder: Path) -> None:
         " is not the same",
         "new       ",
         "1 file: 1 new; nothing was sent",
-        "1 file: 1 unchanged",
+        "1 file: 1 stored",
+        '"path": "/Library/Archive/images/big.iso"',
     ):
         assert said in output
     assert output.count("unpacked") == 2
