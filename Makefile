@@ -35,6 +35,7 @@ check: $(READY)  ## format, lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --project tests/typing --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest --quiet tests/test_house.py
 
 format: $(READY) ## mend format and lint
@@ -59,7 +60,7 @@ package: $(READY) ## build the wheel and test it without the source
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[dev]"
 	cp -r tests docs pyproject.toml README.md CHANGELOG.md Makefile build/
-	cd build && venv/bin/python -m pytest --numprocesses 2 tests/cli tests/test_client.py tests/test_house.py tests/test_readme.py
+	cd build && venv/bin/python -m pytest --numprocesses 2 tests/cli tests/test_client.py tests/test_house.py tests/test_pytest_plugin.py tests/test_readme.py
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -107,8 +107,9 @@ class ChunkReceived(Event):
     size: int
 
 
-Listener: TypeAlias = Callable[[Event], object]
-"""Called on the event loop, so it should be quick. One that raises is logged once and not called again."""
+Listener: TypeAlias = Callable[[Event], None]
+"""Called on the event loop, so it should be quick, and never awaited. One that raises is logged once and not called
+again."""
 
 Observer: TypeAlias = Callable[[], Listener]
 """Called on the event loop, in the caller's task and context, when an upload begins, before it waits for its turn. What

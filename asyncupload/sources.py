@@ -80,7 +80,7 @@ Uploadable: TypeAlias = (
 class BinaryFile(Protocol):
     """A binary file object; ``read`` may be a plain or an async method."""
 
-    def read(self, size: int, /) -> Any:
+    def read(self, size: int, /) -> ChunkBuffer | Awaitable[ChunkBuffer | None] | None:
         """At most ``size`` bytes; none at the end."""
 
 

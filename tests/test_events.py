@@ -265,7 +265,7 @@ async def test_an_upload_does_not_suffer_from_a_broken_observer(
         async def awaited(event: Event) -> None:
             raise AssertionError
 
-        return awaited
+        return awaited  # type: ignore[return-value]
 
     observers: list[Observer] = [broken, unfit, witness]
     with caplog.at_level(logging.WARNING, logger="asyncupload"):
