@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash fuzz check format docs cover bench bench-bulk package clean
+.PHONY: help demo test storm crash fuzz check format docs cover bench bench-guard bench-memory bench-bulk package clean
 
 help:            ## list the targets
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncupload needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -48,7 +49,17 @@ docs: $(READY)   ## write docs/operations.md anew, from the code
 cover: $(READY)  ## run the tests and say which lines none of them reached
 	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-bench: $(READY)  ## measure memory on a large file (SIZE=10GiB by default)
+$(RIVALS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(RIVALS) ## measure, beside what users would pick instead (ARGS='single lines', ARGS=--full)
+	$(BIN)/python benchmarks/suite.py $(ARGS)
+
+bench-guard: $(RIVALS) ## has something become much slower?
+	$(BIN)/python benchmarks/guard.py
+
+bench-memory: $(READY) ## peak memory of the command on a large file (SIZE=10GiB by default)
 	$(BIN)/python benchmarks/memory.py $(or $(SIZE),10GiB)
 
 bench-bulk: $(READY) ## measure speed and memory of a load of many files (ARGS='--files 5000 --large 2' for a quick look)
