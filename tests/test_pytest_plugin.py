@@ -47,7 +47,7 @@ async def test_of_trouble_that_does_not(asyncupload_emulator):
     assert asyncupload_emulator.open_handlers() == []
 
 def test_nothing_is_left_of_them():
-    assert not [thread.name for thread in threading.enumerate() if "emulator" in thread.name]
+    assert threading.enumerate() == [threading.main_thread()]
 """
 
 LAZY = """

@@ -37,7 +37,7 @@ class ThreadedEmulator:
     def __enter__(self) -> Self:
         """Errors as of `Emulator.start`."""
         with ExitStack() as opened:
-            portal = opened.enter_context(start_blocking_portal(name="asyncupload-emulator"))
+            portal = opened.enter_context(start_blocking_portal())
             opened.enter_context(portal.wrap_async_context_manager(self.emulator))
             self._portal, self._opened = portal, opened.pop_all()
         return self

@@ -19,6 +19,7 @@ def _ask(server: ThreadedEmulator, operation: str, **parameters: str) -> str:
 
 
 def test_it_answers_those_who_have_no_loop_and_ends_with_its_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with ThreadedEmulator(Emulator(tmp_path)) as server:
         assert 'success="true"' in _ask(server, "AuthenticateUser", UID="demo", PWD="demo")
         assert [call.operation for call in server.calls] == ["AuthenticateUser"]
@@ -29,7 +30,7 @@ def test_it_answers_those_who_have_no_loop_and_ends_with_its_thread(tmp_path: Pa
             server.content("/Library/none")
         url = f"{server.url}/srv.asmx"
 
-    assert not [thread for thread in threading.enumerate() if "emulator" in thread.name]
+    assert set(threading.enumerate()) <= before
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=10)
     with pytest.raises(RuntimeError, match="with ThreadedEmulator"):
