@@ -130,7 +130,7 @@ class Keeper:
 
     @asynccontextmanager
     async def take_over(self, place: Place) -> AsyncIterator[None]:
-        """Give back, on every way out but a cancellation, what an earlier upload may have left checked out."""
+        """Give back what an earlier upload may have left checked out, once it is known what became of it."""
         yield
         if place.exists and self._checkpoints.checked_out_before:
             await self._give_back(place.to.path)

@@ -40,6 +40,10 @@ REPLY_LIMIT = MIB
 """Bytes. The largest answer outside downloads is a list of versions."""
 
 
+NO_SUCH_OPERATION = "Web Service method name is not valid"
+"""How ASP.NET's older web services say it, with HTTP 500."""
+
+
 class Handler:
     """A staging place on the server, and how far it has come.
 
@@ -280,8 +284,9 @@ class Remote:
                 call = _wire.finalize_new(self._key(), *to, handler.id, comment, properties)
                 return await self._finalize(handler, call)
             except ForeignReply as error:
-                if error.status != 404:
+                if error.status != 404 and NO_SUCH_OPERATION not in error.excerpt:
                     raise
+                handler.consumed = False
         stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
         self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
         return stored

@@ -18,7 +18,7 @@ from ._resume import Resumption
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import NotFound, UsageError
+from .errors import NotFound, ServerError, UsageError
 from .events import Audience, Downloaded, Event, Listener, Receipt, StoredDocument, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties, require_text
 from .sources import Uploadable, as_source
@@ -250,7 +250,12 @@ class Client(Opened):
         self._entered()
         target = folder(path)
         await self._patience.persist(self._remote.log_in)
-        await self._patience.persist(lambda: self._remote.create_folder(target))
+        try:
+            await self._patience.persist(lambda: self._remote.create_folder(target))
+        except ServerError:
+            # Older servers refuse one that is there without a code, and in the session's language.
+            if not await self.folder_exists(target):
+                raise
 
     @property
     def congestion(self) -> int:

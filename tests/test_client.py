@@ -16,6 +16,7 @@ from asyncupload import (
     ConnectFailed,
     LoginRefused,
     NotFound,
+    ServerError,
     Settings,
     TicketRefused,
     Timeouts,
@@ -248,3 +249,16 @@ async def test_discarding_outwaits_what_passes(tmp_path: Path) -> None:
         async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
             await client.discard("7c9e6679-7425-40de-944b-e07fc1f90ae7")
         assert [call.operation for call in server.calls].count("DeleteUploadHandler") == 3
+
+
+@pytest.mark.parametrize("variants", [(), ("no-errorcode",), ("bare-failure",)])
+async def test_a_folder_that_is_there_already_is_as_good_as_made(variants: tuple[str, ...], tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", variants=variants) as server,
+        Client(server.url, user="demo", password="demo") as client,
+    ):
+        for _ in range(2):
+            await client.create_folder("/Library/A/B")
+        assert await client.folder_exists("/Library/A/B")
+        with pytest.raises(ServerError):
+            await client.create_folder("/Nowhere/A")
