@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm fuzz check format docs cover bench package clean
+.PHONY: help demo test storm fuzz check format docs cover bench relay package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -46,6 +46,11 @@ cover: $(READY)  ## run the tests and say which lines none of them reached
 
 bench: $(READY)  ## measure memory on a large file (SIZE=10GiB by default)
 	$(BIN)/python benchmarks/memory.py $(or $(SIZE),10GiB)
+
+relay: $(READY)  ## measure a web backend that relays: one large body, many small ones, how the event loop fares
+	$(BIN)/python benchmarks/relay.py large $(or $(SIZE),5GiB)
+	$(BIN)/python benchmarks/relay.py many 1000 200
+	$(BIN)/python benchmarks/relay.py stall 1GiB
 
 package: $(READY) ## build the wheel and test it without the source
 	rm -rf build dist
