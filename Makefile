@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash fuzz check format docs cover bench bench-guard bench-memory bench-bulk package clean
+.PHONY: help demo test storm crash fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -64,6 +64,11 @@ bench-memory: $(READY) ## peak memory of the command on a large file (SIZE=10GiB
 
 bench-bulk: $(READY) ## measure speed and memory of a load of many files (ARGS='--files 5000 --large 2' for a quick look)
 	$(BIN)/python benchmarks/load.py $(ARGS)
+
+bench-relay: $(READY) ## measure a web backend that relays: one large body, many small ones, how the event loop fares
+	$(BIN)/python benchmarks/relay.py large $(or $(SIZE),5GiB)
+	$(BIN)/python benchmarks/relay.py many 1000 200
+	$(BIN)/python benchmarks/relay.py stall 1GiB
 
 package: $(READY) ## build the wheel and test it without the source
 	rm -rf build dist

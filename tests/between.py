@@ -1,5 +1,6 @@
 """A real proxy on a real socket, which may rewrite what passes: for servers that the emulator does not play."""
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -64,10 +65,12 @@ async def between(
             return web.Response(status=given[0], body=given[1], headers={"Content-Type": "text/xml"})
         headers = {name: incoming.headers[name] for name in ("Content-Type", "SOAPAction") if name in incoming.headers}
         if operation in twice:
-            async with session.post(server + incoming.path, data=request(operation, body), headers=headers) as first:
+            async with session.post(
+                server + incoming.path, data=io.BytesIO(request(operation, body)), headers=headers
+            ) as first:
                 await first.read()
         async with session.request(
-            incoming.method, server + incoming.path_qs, data=request(operation, body), headers=headers
+            incoming.method, server + incoming.path_qs, data=io.BytesIO(request(operation, body)), headers=headers
         ) as outgoing:
             return web.Response(
                 status=outgoing.status,
