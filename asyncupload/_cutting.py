@@ -45,7 +45,7 @@ class Reads:
             raise empty(self._name)
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        count = _Count(self.size, self._name)
+        count = Count(self.size, self._name)
         while chunk := await self._read_full(size):
             count.add(len(chunk))
             yield chunk
@@ -103,7 +103,7 @@ class Pieces:
             await self._iterator.aclose()
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        count = _Count(self.size, self._name)
+        count = Count(self.size, self._name)
         while chunk := await self._gather(size):
             count.add(len(chunk))
             yield chunk
@@ -133,7 +133,7 @@ class Pieces:
         return False
 
 
-class _Count:
+class Count:
     """Holds a source to the size it declared."""
 
     def __init__(self, declared: int | None, name: str) -> None:
@@ -145,6 +145,11 @@ class _Count:
         self._seen += size
         if self._declared is not None and self._seen > self._declared:
             raise SourceChanged(f"{self._name} grew: more than {self._declared} bytes came out of it")
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many bytes came as were declared."""
+        return self._seen == self._declared
 
     def end(self) -> None:
         if self._declared is not None and self._seen < self._declared:

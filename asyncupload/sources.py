@@ -19,11 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
-import aiofiles
-import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
-from ._cutting import ChunkBuffer, Pieces, Reads, Views, directory, empty, reading
+from ._cutting import ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
 from ._shield import undisturbed
 from .errors import NotAFile, SourceChanged, UsageError
 
@@ -147,24 +145,95 @@ class PathSource:
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:
         """Open the file and remember what it looked like."""
-        file: Any = None
+        file: _OpenFile | None = None
 
         async def open_() -> None:
             nonlocal file
-            file = await aiofiles.open(self._path, "rb", executor=threads)
+            file = await asyncio.get_running_loop().run_in_executor(threads, _OpenFile, self._path, self.name)
 
         try:
             with reading(self.name):
-                # Looked at before opening: to open a pipe would wait for its other end.
-                _require_regular(await aiofiles.os.stat(self._path, executor=threads), self.name)
                 await undisturbed(open_(), grace=READ_GRACE)
-                watch = await _Watch.begin(file.fileno(), self._path, self.name, threads)
-            if not watch.stamp.size:
+            opened = cast(_OpenFile, file)
+            if not opened.size:
                 raise empty(self.name)
-            yield Reads(file.read, watch.stamp.size, self.name, watch.end)
+            yield _FileContent(opened, threads)
         finally:
-            if file is not None:
-                await undisturbed(file.close(), grace=READ_GRACE)
+            if file is not None and not file.closed:
+                await _in_thread(threads, file.close)
+
+
+class _OpenFile:
+    """A regular file, open. Everything here blocks, and is done in a thread: as much as can be on one visit, since the
+    way there and back costs as much as reading some hundred KiB.
+
+    Raises:
+        NotAFile: It is no regular file.
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        # Looked at before opening: to open a pipe would wait for its other end.
+        _require_regular(path.stat(), name)
+        self._file = path.open("rb")
+        try:
+            self._watch = _Watch(self._file.fileno(), path, name)
+        except BaseException:
+            self._file.close()
+            raise
+        self.name, self.size = name, self._watch.stamp.size
+        self._count = Count(self.size, name)
+        self.close = self._file.close
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is."""
+        return self._file.closed
+
+    def read(self, size: int) -> bytes:
+        """The next bytes.
+
+        Raises:
+            SourceChanged: There were more or fewer than in the beginning.
+        """
+        data = self._file.read(size)
+        self._count.add(len(data))
+        if not data:
+            self._count.end()
+        return data
+
+    def end(self) -> None:
+        """Vouch for the bytes that were read, and close.
+
+        Raises:
+            SourceChanged: It is not the file any more that was opened.
+        """
+        self.read(1)
+        self._watch.end()
+        self.close()
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many bytes came as there were in the beginning."""
+        return self._count.complete
+
+
+class _FileContent:
+    """What stands in it."""
+
+    def __init__(self, file: _OpenFile, threads: Executor) -> None:
+        self._file = file
+        self._threads = threads
+        self.size = file.size
+
+    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        loop = asyncio.get_running_loop()
+        while not self._file.complete:
+            with reading(self._file.name):
+                data = await loop.run_in_executor(self._threads, self._file.read, size)
+            yield data
+        with reading(self._file.name):
+            await loop.run_in_executor(self._threads, self._file.end)
 
 
 class FileSource:
@@ -194,11 +263,12 @@ class FileSource:
         """Find out how much there is to read, and that it is not nothing."""
         with reading(self.name):
             size = await _in_thread(threads, self._rewind) if self.rereadable else None
-            watch = await _Watch.begin_if_regular(self._file, self.name, threads)
+            watch = await _in_thread(threads, _Watch.of_regular, self._file, self.name)
         if size is not None and size <= 0:  # it may stand beyond its end
             raise empty(self.name)
         read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
-        content = Reads(read, size if self.size is None else self.size, self.name, watch.end if watch else None)
+        end = partial(_in_thread, threads, watch.end) if watch else None
+        content = Reads(read, size if self.size is None else self.size, self.name, end)
         if size is None:
             await content.peek()
         yield content
@@ -257,24 +327,17 @@ class _Stamp(NamedTuple):
 
 
 class _Watch:
-    """Compares a file at its end with what it was at its beginning."""
+    """Compares a file at its end with what it was at its beginning. Blocks: to be used in a thread."""
 
-    def __init__(self, stamp: _Stamp, looks: list[Callable[[], Awaitable[os.stat_result]]], name: str) -> None:
-        self.stamp = stamp
-        self._looks = looks
+    def __init__(self, descriptor: int, path: Path | None, name: str) -> None:
+        self._looks = [partial(os.fstat, descriptor)] + ([path.stat] if path is not None else [])
         self._name = name
-
-    @classmethod
-    async def begin(cls, descriptor: int, path: Path | None, name: str, threads: Executor) -> "_Watch":
-        looks = [
-            partial(aiofiles.os.stat, where, executor=threads) for where in (descriptor, path) if where is not None
-        ]
-        result = await looks[0]()
+        result = os.fstat(descriptor)
         _require_regular(result, name)
-        return cls(_Stamp.of(result), list(looks), name)
+        self.stamp = _Stamp.of(result)
 
     @classmethod
-    async def begin_if_regular(cls, file: Any, name: str, threads: Executor) -> "_Watch | None":
+    def of_regular(cls, file: Any, name: str) -> "_Watch | None":
         """A watch over a file object, if a regular file is behind it."""
         if not isinstance(file, _WATCHABLE):
             return None
@@ -282,10 +345,9 @@ class _Watch:
             descriptor = file.fileno()
         except OSError:  # BytesIO has none
             return None
-        regular = stat.S_ISREG((await aiofiles.os.stat(descriptor, executor=threads)).st_mode)
-        return await cls.begin(descriptor, None, name, threads) if regular else None
+        return cls(descriptor, None, name) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Look again, at the open descriptor and at what now stands under the path.
 
         Raises:
@@ -293,7 +355,7 @@ class _Watch:
         """
         for look in self._looks:
             try:
-                now = _Stamp.of(await look())
+                now = _Stamp.of(look())
             except OSError as error:
                 raise SourceChanged(f"{self._name} was removed while it was read") from error
             if now != self.stamp:

@@ -13,10 +13,10 @@ WIDTH, HEIGHT, MARGIN = 640, 360, 56
 
 def heading(name: str, machine: dict[str, Any], runs: int) -> str:
     versions = ", ".join(f"{library} {version}" for library, version in machine["versions"].items())
+    about = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
     return (
-        f"# {name}\n\n{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"Python {machine['python']}; {versions}. Load when it ended: {machine['load']:.1f}. {runs} rounds; "
-        "medians, with the smallest and the largest in brackets. Ratios are medians of the ratios within a round.\n\n"
+        f"# {name}\n\n{about}; {versions}.\nLoad when it ended: {machine['load']:.1f}. {runs} rounds; medians, with "
+        "the smallest and the largest in brackets.\nRatios are medians of the ratios within a round.\n\n"
     )
 
 
