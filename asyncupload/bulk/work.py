@@ -21,7 +21,6 @@ from asyncupload.errors import (
     NotFound,
     OutcomeUnknown,
     ServerError,
-    StoredDifferently,
     UsageError,
 )
 from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
@@ -104,8 +103,7 @@ class Work:
         except (LeaseLost, JournalError):
             raise
         except AsyncUploadError as error:
-            unknown = isinstance(error, OutcomeUnknown) and not isinstance(error, StoredDifferently)
-            unsettled = self._asking or unknown
+            unsettled = self._asking or isinstance(error, OutcomeUnknown)
             return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
