@@ -15,8 +15,8 @@ def heading(name: str, machine: dict[str, Any], runs: int) -> str:
     versions = ", ".join(f"{library} {version}" for library, version in machine["versions"].items())
     about = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
     return (
-        f"# {name}\n\n{about}; {versions}.\nLoad when it ended: {machine['load']:.1f}. {runs} rounds; medians, with the "
-        "smallest and the largest in brackets.\nRatios are medians of the ratios within a round.\n\n"
+        f"# {name}\n\n{about}; {versions}.\nLoad when it ended: {machine['load']:.1f}. {runs} rounds; medians, with "
+        "the smallest and the largest in brackets.\nRatios are medians of the ratios within a round.\n\n"
     )
 
 

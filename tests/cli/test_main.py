@@ -14,7 +14,7 @@ from asyncupload.cli import COMMANDS, commands, main
 from .commands import PATIENCE, environment, run
 from .conftest import Here
 
-NAMES = ("check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
+NAMES = ("bench", "check", "demo", "discard", "download", "serve", "upload", "upload-zip", "verify")
 TRANSFERS = ("check", "download", "upload", "upload-zip", "verify")
 CLIENT_COMMANDS = (*TRANSFERS, "discard")
 
