@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # what the journeys share
     ("_limits", "_opened", "_following"),
     # the front door
-    ("client",),
+    ("client", "measure"),
     ("__init__",),
     # those who watch
     ("telemetry",),

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "Tell all that happened to one file of a load.",
         "discard": "Delete upload handlers that were left on the server.",
         "check": "Reach the server, log in, and say what it grants.",
+        "bench": "Measure the line to the server, and propose settings.",
         "serve": "Run a document server on this machine.",
         "demo": "Bring a file up to such a server and back, and compare.",
     }

@@ -15,6 +15,7 @@ from .commands import PATIENCE, environment, run
 from .conftest import Here
 
 NAMES = (
+    "bench",
     "bulk",
     "check",
     "demo",
