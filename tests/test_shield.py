@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asyncupload._shield import undisturbed
+from asyncupload._shield import ended, undisturbed
 
 pytestmark = pytest.mark.anyio
 
@@ -261,3 +261,43 @@ async def test_work_that_ends_itself_by_cancellation_is_no_result() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await undisturbed(gives_up(), grace=LONG)
+
+
+async def test_what_is_to_end_is_cancelled_once_and_waited_for() -> None:
+    """Also by one who is cancelled again and again meanwhile, and by one whose scope is cancelled already."""
+    begun, sign, told = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def slow_to_end() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            await sign.wait()
+            told.append("ended")
+
+    task = asyncio.ensure_future(slow_to_end())
+    await begun.wait()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        waiting = asyncio.ensure_future(ended(task))
+        for _ in range(3):
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(0)
+            waiting.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            sign.set()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+    assert told == ["ended"]
+
+
+async def test_the_error_of_what_ended_anyway_is_nobodys() -> None:
+    async def failing() -> None:
+        raise LookupError
+
+    task = asyncio.ensure_future(failing())
+    await asyncio.sleep(0)
+    await ended(task)
+    await ended(task)

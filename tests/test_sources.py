@@ -417,13 +417,14 @@ def test_chunks_are_the_content_however_it_arrives(data: bytes, size: int, steps
     declared=st.integers(0, 120),
     size=st.integers(1, 120),
     steps=FRAGMENTS,
+    form=st.sampled_from(["iterator", "read", "seekable", "async read"]),
 )
-def test_a_declared_size_is_a_contract(data: bytes, declared: int, size: int, steps: list[int]) -> None:
+def test_a_declared_size_is_a_contract(data: bytes, declared: int, size: int, steps: list[int], form: str) -> None:
     """Fault 26. Too few bytes never end as if they were all; of too many, none beyond the declared size comes out."""
     handed_out: list[bytes] = []
 
     async def read() -> None:
-        source = IteratorSource(generated(*cut(data, *steps)), size=declared)
+        source = _declared(form, data, steps, declared)
         with ThreadPoolExecutor(1) as pool:
             async with source.open(pool) as content:
                 assert content.size == declared
@@ -439,6 +440,18 @@ def test_a_declared_size_is_a_contract(data: bytes, declared: int, size: int, st
     got = b"".join(handed_out)
     assert data.startswith(got)
     assert len(got) <= declared
+
+
+def _declared(form: str, data: bytes, steps: list[int], size: int) -> Source:
+    match form:
+        case "iterator":
+            return IteratorSource(generated(*cut(data, *steps)), size=size)
+        case "read":
+            return FileSource(Trickle(data, *steps), size=size)
+        case "seekable":
+            return FileSource(io.BytesIO(data), size=size)
+        case _:
+            return FileSource(FormFile(data), size=size)
 
 
 async def test_larger_items_are_counted_in_bytes(threads: Executor) -> None:
