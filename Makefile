@@ -21,7 +21,7 @@ demo: $(READY)   ## send a real file up to the embedded server and back (make de
 	$(BIN)/asyncupload demo $(FILE)
 
 test: $(READY)   ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 $(ARGS)
 
 storm: $(READY)  ## ten thousand uploads under random faults (ARGS='--seed N' plays one round again)
 	$(BIN)/python tests/storm.py $(ARGS)

@@ -129,9 +129,9 @@ class Client(Opened):
     ) -> AsyncGenerator[Event, None]:
         """The same as a stream of its events: ``async for event in client.upload_events(...)``.
 
-        The last event is :class:`~asyncupload.Stored`, with the receipt. The upload begins when the first event is
-        asked for, and goes at its own speed: one who is slow to take them sees, in the order of happening, the latest
-        of each kind that was not taken yet.
+        The last event is :class:`~asyncupload.Stored`, with the receipt, or :class:`~asyncupload.Failed`, before the
+        error is raised. The upload begins when the first event is asked for, and goes at its own speed: one who is slow
+        to take them sees, in the order of happening, the latest of each kind that was not taken yet.
 
         Args:
             source: As for :meth:`upload`, and so are the others.

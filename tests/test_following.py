@@ -22,6 +22,7 @@ from asyncupload import (
     Client,
     Committing,
     Event,
+    Failed,
     HandlerOpened,
     NotFound,
     Receipt,
@@ -66,8 +67,12 @@ async def test_nothing_begins_before_the_first_event_is_asked_for(client: Client
 
 
 async def test_an_error_comes_bare_after_the_events_before_it(client: Client, emulator: Emulator) -> None:
-    with pytest.raises(NotFound):
-        await anext(client.upload_events(b"data", to="/Nowhere/report.bin"))
+    nowhere = client.upload_events(b"data", to="/Nowhere/report.bin")
+    failed = await anext(nowhere)
+    with pytest.raises(NotFound) as caught:
+        await anext(nowhere)
+    assert isinstance(failed, Failed)
+    assert failed.error is caught.value
     with pytest.raises(UsageError):
         await anext(client.upload_events(b"data", to="no path"))
 
@@ -80,6 +85,7 @@ async def test_an_error_comes_bare_after_the_events_before_it(client: Client, em
         async for event in client.upload_events(broken(), to=TO):
             seen.append(type(event))
     assert seen[:2] == [HandlerOpened, ChunkSent]
+    assert seen[-1] is Failed
     assert await emulator.open_handlers() == []
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlencode, urlsplit
 
 End = Literal["open", "closed", "reset", "silent"]
 
-PATIENCE = 0.5
-"""Seconds without a byte after which a server counts as silent. A local one answers within a fiftieth of it."""
+PATIENCE = 0.25
+"""Seconds without a byte after which a server counts as silent. A local one answers within a twentieth of it."""
 
 
 @dataclass
