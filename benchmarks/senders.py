@@ -97,13 +97,13 @@ def send_requests(job: Job) -> None:
 
     def session() -> Callable[..., bytes]:
         made = requests.Session()
-        made.verify = job.ca_file or True
         return lambda operation, fields, chunk=None: (
             made.post(
                 job.endpoint + operation,
                 data=fields,
                 files=None if chunk is None else {"fileChunk": ("chunk", chunk, "application/octet-stream")},
                 timeout=600,
+                verify=job.ca_file or True,  # on the session, the environment would have precedence
             ).content
         )
 

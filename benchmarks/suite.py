@@ -50,7 +50,7 @@ class Extent:
     chunks: tuple[int, ...]
 
 
-QUICK = Extent(2, 64 * MIB, 16 * MIB, 200, (64 * MIB, 256 * MIB), (MIB, 4 * MIB))
+QUICK = Extent(3, 256 * MIB, 32 * MIB, 200, (64 * MIB, 256 * MIB), (MIB, 4 * MIB))
 FULL = Extent(5, 2048 * MIB, 256 * MIB, 10_000, (1024 * MIB, 10240 * MIB), (MIB, 4 * MIB, 16 * MIB))
 
 RIVALS = ("floor", "requests", "httpx", "formdata", "formdata-uvloop", "curl", "ours", "ours-uvloop")
