@@ -44,7 +44,11 @@ class Bodies:
 async def against(server: Emulator, settings: Settings) -> AsyncIterator[tuple[Client, Bodies]]:
     async with Client(server.url, user="demo", password="demo", settings=settings) as client:
         await client.ping()
-        yield client, Bodies()
+        bodies = Bodies()
+        try:
+            yield client, bodies
+        finally:
+            bodies.go.set()
 
 
 async def _until_begun(bodies: Bodies, count: int) -> None:
@@ -99,7 +103,8 @@ async def test_those_who_wait_for_one_place_do_not_fill_the_room(emulator: Emula
     async with against(emulator, replace(PATIENT, uploads=2)) as (client, bodies):
         same = [asyncio.ensure_future(client.upload(bodies.body(n), to=f"{FOLDER}/same")) for n in range(5)]
         await _until_begun(bodies, 1)
-        await client.upload(b"data", to=f"{FOLDER}/other")
+        async with asyncio.timeout(10):
+            await client.upload(b"data", to=f"{FOLDER}/other")
         bodies.go.set()
         await asyncio.gather(*same)
 
