@@ -1,5 +1,6 @@
 """Many files: takes rows from the queue, lets as many as is good be on their way, and sees each of them to its end."""
 
+import asyncio
 import math
 import os
 import secrets
@@ -142,7 +143,8 @@ class Loader:
         """Begin no new file, and read no further in the plan. Those in flight are given up after ``grace`` seconds."""
         self._stopping = True
         self._reading.cancel()
-        self._workers.deadline = min(self._workers.deadline, anyio.current_time() + grace)
+        # Of the loop itself, since a signal's handler runs in no task: anyio would not know where it is.
+        self._workers.deadline = min(self._workers.deadline, asyncio.get_running_loop().time() + grace)
         self._change()
 
     async def progress(self) -> Progress:

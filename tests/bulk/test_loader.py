@@ -317,7 +317,8 @@ async def test_a_server_that_goes_away_is_waited_for_and_no_file_fails(
     assert states(progress) == {"stored": 60}
     assert any(one.phase is Phase.PAUSED and one.pause for one in seen)
     assert max(row.attempts for row in await rows_of(journal)) <= 1, "one that was just being sent may count"
-    await assert_stored_once(emulator, contents)
+    # As many as can be in flight: a handler may have been made whose reply was cut off.
+    await assert_stored_once(emulator, contents, unknown=OPTIONS.files)
 
 
 @pytest.mark.usefixtures("hurried")
