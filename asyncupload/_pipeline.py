@@ -22,6 +22,10 @@ from . import _checksum
 from ._cutting import ChunkBuffer
 from .errors import SourceUnreadable
 
+INLINE = 64 * 1024
+"""Bytes. A chunk of so few is checksummed where it is: that takes some microseconds, and the way to a thread and back a
+hundred. With many small files it adds up."""
+
 CLOSING = 10.0
 """Seconds that a source may take to close when its chunks are no longer wanted."""
 
@@ -51,7 +55,10 @@ class _Pending:
 
     async def seal(self, threads: anyio.CapacityLimiter) -> None:
         try:
-            self._crc32 = await anyio.to_thread.run_sync(_checksum.crc32, self.data, limiter=threads)
+            if len(self.data) <= INLINE:
+                self._crc32 = _checksum.crc32(self.data)
+            else:
+                self._crc32 = await anyio.to_thread.run_sync(_checksum.crc32, self.data, limiter=threads)
         except Exception as error:  # noqa: BLE001  (raised where the chunk is pulled)
             self._failure = error
         self._ready.set()

@@ -18,11 +18,17 @@ from conftest import Leftovers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncupload import AsyncUploadError, IteratorSource, SourceChanged, SourceUnreadable
+from asyncupload import AsyncUploadError, IteratorSource, SourceChanged, SourceUnreadable, _pipeline
 from asyncupload._cutting import ChunkBuffer
-from asyncupload._pipeline import SealedChunk, sealed_chunks
+from asyncupload._pipeline import INLINE, SealedChunk, sealed_chunks
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def few_bytes_count_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that chunks which fit into a line of this file go to threads, as large ones do."""
+    monkeypatch.setattr(_pipeline, "INLINE", 0)
 
 
 @pytest.fixture
@@ -223,6 +229,22 @@ async def test_a_limiter_without_room_holds_the_line() -> None:
     threads.release_on_behalf_of(others)
 
     assert [chunk.data for chunk in await task] == [b"a", b"b"]
+
+
+async def test_few_bytes_are_not_sent_to_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way there and back would take longer than their checksum; many bytes would hold up the loop."""
+    monkeypatch.undo()
+    threads = anyio.CapacityLimiter(1)
+    await threads.acquire_on_behalf_of(object())
+    few, many = bytes(INLINE), bytes(INLINE + 1)
+
+    (chunk,) = await pull(Cut(few).chunks(), threads)
+    assert chunk.crc32 == zlib.crc32(few)
+
+    task = asyncio.ensure_future(pull(Cut(many).chunks(), threads))
+    await anyio.wait_all_tasks_blocked()
+    assert not task.done()
+    task.cancel()
 
 
 # ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────
