@@ -31,7 +31,7 @@ class LoadOptions:
     files: int = 16
     """Files in flight at most, at least 1. A load begins with four and takes more as long as that helps."""
 
-    memory: int = 256 * MIB
+    memory: int = 96 * MIB
     """Bytes of file content that all files in flight hold at most, those kept for retries included."""
 
     chunk_size: int | None = None

@@ -61,8 +61,8 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     "--memory",
     type=bytes_of,
     metavar="BYTES",
-    default=256 * MIB,
-    help="Content of all files in flight at most.  [default: 256MiB]",
+    default=96 * MIB,
+    help="Content of all files in flight at most.  [default: 96MiB]",
 )
 @option("--limit-rate", type=bytes_of, metavar="BYTES", help="Bytes per second at most.")
 @option(
