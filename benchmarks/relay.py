@@ -38,8 +38,11 @@ from asyncupload.emulator import Emulator
 MIB = 1024 * 1024
 LARGE_LIMIT_MIB = 150
 LAG_LIMIT_MS = 10.0
-BASE_MIB = 150
-"""What a process may take besides its budget while it has a thousand connections."""
+BASE_MIB = 60
+"""What a process takes besides its budget."""
+CONNECTION_KIB = 128
+"""What a connection that waits for its turn may take: uvicorn reads 64 KiB ahead, and as much lies in asyncio's buffer
+before the socket is told to wait."""
 
 
 # ── around it ──
@@ -168,7 +171,7 @@ async def many(count: int, cancelled: int) -> bool:
             handlers = await emulator.open_handlers()
             wrong = [n for n in range(count) if n not in gone and results[n] != 200]
             differ = [n for n in map(int, documents) if not await _same(emulator, n, bodies[n % 16])]
-    budget = BASE_MIB + BUDGET / MIB
+    budget = BASE_MIB + BUDGET / MIB + count * CONNECTION_KIB / 1024
     print(f"{count} relays of 1 MiB, {cancelled} cancelled: {len(documents)} stored, {len(wrong)} failed")
     print(f"{len(differ)} documents differ, {len(handlers)} handlers left")
     print(f"peak resident set of the backend {backend_.peak_mib:.1f} MiB, {budget:.0f} allowed")
