@@ -549,7 +549,7 @@ async def test_cancelled_while_sealing(cancel: Callable[..., Any], tmp_path: Pat
         limiter = threads.checksums
         for number in range(QUICK.checksum_threads):  # no thread is left for the checksum
             await limiter.acquire_on_behalf_of(number)
-        await cancel(lambda: client.upload(b"data", to=TO), lambda: limiter.statistics().tasks_waiting)
+        await cancel(lambda: client.upload(bytes(CHUNK), to=TO), lambda: limiter.statistics().tasks_waiting)
         assert await server.open_handlers() == []
         _nothing_alive_since(before)
 
