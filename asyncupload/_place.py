@@ -35,9 +35,9 @@ class Turns:
         self._locks = WeakValueDictionary[str, anyio.Lock]()
 
     @asynccontextmanager
-    async def at(self, to: Destination) -> AsyncIterator[None]:
+    async def at(self, path: str) -> AsyncIterator[None]:
         """Wait for those who came before. The server does not tell upper case from lower case, so neither do we."""
-        lock = self._locks.setdefault(to.path.casefold(), anyio.Lock())
+        lock = self._locks.setdefault(path.casefold(), anyio.Lock())
         async with lock:
             yield
 

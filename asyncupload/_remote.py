@@ -214,10 +214,6 @@ class Remote:
         """Checksum of a document's latest version. Raises NotFound where there is none."""
         return await self._ask(_wire.document_exists(self._key(), path))
 
-    async def document_info(self, path: str) -> _wire.Info:
-        """Size and checksum of a document."""
-        return await self._ask(_wire.download_info(self._key(), path))
-
     # ── bringing ──
 
     async def document(self, path: str) -> _wire.Document:

@@ -107,4 +107,4 @@ async def find(remote: Remote, place: Place, crc32: int, token: str) -> _wire.St
         return _wire.Stored(document.document_id, numbers[0]) if numbers else None
     if found != crc32:
         raise OutcomeUnknown("another document stands there now")
-    return _wire.Stored(document.document_id, max((version.number for version in versions), default=None))
+    return _wire.Stored(document.document_id, _wire.latest(versions))

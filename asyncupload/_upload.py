@@ -230,8 +230,7 @@ class Upload:
         if document.size != tally.sent:
             return None
         versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
-        latest = max((version.number for version in versions), default=None)
-        return tally, _wire.Stored(document.document_id, latest)
+        return tally, _wire.Stored(document.document_id, _wire.latest(versions))
 
     def _receipt(
         self,

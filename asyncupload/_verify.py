@@ -92,7 +92,7 @@ class Verification:
     async def _latest(self, path: str) -> int | None:
         """By number, since without one some servers give the published version instead."""
         versions = await self._patience.persist(lambda: self._patience.remote.versions(path))
-        return max((version.number for version in versions), default=None)
+        return _wire.latest(versions)
 
     async def _compare(
         self, path: str, content: Content, info: _wire.Info, pieces: AsyncIterator[_wire.Piece] | None

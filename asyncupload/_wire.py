@@ -4,6 +4,7 @@ Field names, attribute names and their spellings (``PreferedChunkSize``, ``Docum
 vendor's, from the public API pages; where those disagree, the reader here accepts every variant.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
@@ -42,13 +43,13 @@ class Stored(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Answer of GetDownloadInfo and GetDownloadHandler."""
+    """Answer of GetDownloadHandler."""
 
     size: int
     crc32: int | None
     """None for content that the server renders anew."""
-    handler: str = ""
-    chunk_size: int = 0
+    handler: str
+    chunk_size: int
 
 
 class Piece(NamedTuple):
@@ -130,6 +131,11 @@ class Version(NamedTuple):
 
     number: int
     comment: str
+
+
+def latest(versions: Iterable[Version]) -> int | None:
+    """The greatest number; None where there is no version. Without a number some servers give the published one."""
+    return max((version.number for version in versions), default=None)
 
 
 def document(ticket: Secret, path: str) -> Call[Document]:
@@ -295,11 +301,6 @@ def _read_stored(reply: Reply) -> Stored:
     return Stored(reply.number("DocumentId"), reply.number("VersionId"))
 
 
-def download_info(ticket: Secret, path: str) -> Call[Info]:
-    """Size and checksum of a stored document, without staging anything."""
-    return Call("GetDownloadInfo", (("AuthenticationTicket", ticket), ("Path", path)), _read_info)
-
-
 def open_download(ticket: Secret, path: str, wish: int, version: int | None = None) -> Call[Info]:
     """A handler to read a document by offset: the published version or else the latest, or the one given."""
     operation = "GetDownloadHandler"
@@ -309,7 +310,10 @@ def open_download(ticket: Secret, path: str, wish: int, version: int | None = No
 
     def read_handler(reply: Reply) -> Info:
         handler, size = _given(reply, "downloadhandler"), _positive(reply, "ChunkSize")
-        return _read_info(reply)._replace(handler=handler, chunk_size=size)
+        length = reply.number("Size")
+        if length is None:
+            raise ValueError("names no Size")
+        return Info(length, reply.crc("CRC32"), handler, size)
 
     return Call(operation, fields, read_handler)
 
@@ -333,13 +337,6 @@ def close_download(ticket: Secret, handler: str) -> Call[None]:
     """Lets go of a download handler. Twice is a success too."""
     fields = (("authenticationTicket", ticket), ("DownloadHandler", handler))
     return Call("DeleteDownloadHandler", fields, _nothing)
-
-
-def _read_info(reply: Reply) -> Info:
-    size = reply.number("Size")
-    if size is None:
-        raise ValueError("names no Size")
-    return Info(size, reply.crc("CRC32"))
 
 
 def _nothing(reply: Reply) -> None:  # noqa: ARG001  (success is all there is to know)

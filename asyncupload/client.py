@@ -112,7 +112,7 @@ class Client(Opened):
         audience = Audience(on_event, log, self._observers)
         with audience.attending(where.path):
             # The turn first: those who wait for one place must not fill the room of others.
-            async with self._turns.at(where), self._room_for(origin, chunk_size):
+            async with self._turns.at(where.path), self._room_for(origin, chunk_size):
                 return await Upload(self._patience, threads, audience, log, task).run()
 
     def upload_events(
@@ -213,7 +213,7 @@ class Client(Opened):
             checkpoints or NoCheckpoints(),
             may_be_running=may_be_running,
         )
-        async with self._turns.at(destination(commit.path)):
+        async with self._turns.at(destination(commit.path).path):
             return await journey.run()
 
     async def ping(self) -> None:

@@ -12,7 +12,19 @@ HOUSE = Path(asyncupload.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # words
-    ("errors", "events", "settings", "properties", "checkpoints", "_checksum", "_secret", "_log", "_names", "_budget"),
+    (
+        "errors",
+        "events",
+        "settings",
+        "properties",
+        "checkpoints",
+        "_checksum",
+        "_secret",
+        "_log",
+        "_names",
+        "_budget",
+        "_units",
+    ),
     # leaves
     ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once

@@ -73,7 +73,7 @@ async def test_the_journeys_calls_one_by_one(tmp_path: Path) -> None:
         stored = await remote.finalize(handler, TO, "", new=True)
         assert stored.document_id
         assert await remote.document_crc32(f"{FOLDER}/file") == _checksum.crc32(DATA * 2)
-        assert (await remote.document_info(f"{FOLDER}/file")).size == 18
+        assert (await remote.open_download(f"{FOLDER}/file", 262144)).size == 18
         sent = len(server.calls)
         await remote.log_out()
         assert len(server.calls) == sent + 1

@@ -150,11 +150,6 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         ],
         LostReply.REPEAT,
     ),
-    "GetDownloadInfo": (
-        lambda: wire.download_info(TICKET, "/L/a.txt"),
-        [("AuthenticationTicket", T), ("Path", "/L/a.txt")],
-        LostReply.REPEAT,
-    ),
     "GetDownloadHandler": (
         lambda: wire.open_download(TICKET, "/L/a.txt", 262144),
         [("AuthenticationTicket", T), ("Path", "/L/a.txt"), ("PreferedChunkSize", "262144")],
@@ -388,12 +383,16 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
     "no versions": ("GetDocumentVersions", '<response success="true"><Versions/></response>', ()),
     "a check-out": ("Lock", '<response success="true" error=""/>', None),
     "a document given back": ("UnLock", '<response success="true" error=""/>', None),
-    "information": (
-        "GetDownloadInfo",
-        '<r success="true" Size="5000000000" CRC32="A3"/>',
-        wire.Info(5_000_000_000, 0xA3),
+    "a large download": (
+        "GetDownloadHandler",
+        f'<r success="true" Size="5000000000" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
+        wire.Info(5_000_000_000, 0xA3, GUID, 262144),
     ),
-    "information on what is rendered": ("GetDownloadInfo", '<r success="true" Size="0" CRC32=""/>', wire.Info(0, None)),
+    "a download of what is rendered": (
+        "GetDownloadHandler",
+        f'<r success="true" Size="0" CRC32="" ChunkSize="262144" downloadhandler="{GUID}"/>',
+        wire.Info(0, None, GUID, 262144),
+    ),
     "a download": (
         "GetDownloadHandler",
         f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
@@ -462,7 +461,11 @@ INCOMPLETE: dict[str, tuple[str, str, str]] = {
     "a long checksum of the whole": ("UploadFileChunk", '<r success="true" filehexcrc="123456789"/>', "CRC-32"),
     "an odd checksum": ("DocumentExists", '<r success="true" CRC32LASTVERSION="-"/>', "'-'"),
     "no document": ("GetDocument", '<r success="true"/>', "document"),
-    "no size": ("GetDownloadInfo", '<r success="true" CRC32="A3"/>', "Size"),
+    "no size": (
+        "GetDownloadHandler",
+        '<r success="true" CRC32="A3" ChunkSize="1" downloadhandler="x"/>',
+        "Size",
+    ),
     "no download handler": ("GetDownloadHandler", '<r success="true" Size="1" ChunkSize="1"/>', "downloadhandler"),
     "no size to download": ("GetDownloadHandler", '<r success="true" ChunkSize="1" downloadhandler="x"/>', "Size"),
     "no checksum of a piece": ("DownloadFileChunk", f'<r success="true">{DATA}</r>', "CRC-32"),

@@ -1,9 +1,6 @@
 """The folders on the server, each made once."""
 
-from weakref import WeakValueDictionary
-
-import anyio
-
+from asyncupload._place import Turns
 from asyncupload.client import Client
 
 
@@ -17,7 +14,7 @@ class Folders:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._known = set[str]()
-        self._locks = WeakValueDictionary[str, anyio.Lock]()
+        self._turns = Turns()
 
     async def ensure(self, path: str) -> None:
         """Make the folder and those above it, unless that has been seen to.
@@ -28,7 +25,7 @@ class Folders:
         key = path.casefold()
         if key in self._known:
             return
-        async with self._locks.setdefault(key, anyio.Lock()):
+        async with self._turns.at(path):
             if key not in self._known:
                 # Looked for first: where it is there, the user may lack the right to make it.
                 if not await self._client.folder_exists(path):

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from html import escape
 
+from asyncupload._units import amount
+
 from .progress import Progress, Waits
 from .records import CANCELLED
 from .rows import Row, State
@@ -70,16 +72,6 @@ class Page:
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
             f"<style>{_STYLE}</style></head><body>\n<h1>Bulk load</h1>\n{body}\n</body></html>\n"
         )
-
-
-def amount(size: float) -> str:
-    """Bytes for people: ``12.3 MiB``."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-    power = 0
-    while size >= 1024 and power < len(units) - 1:
-        size /= 1024
-        power += 1
-    return f"{size:.0f} {units[0]}" if not power else f"{size:.1f} {units[power]}"
 
 
 def _facts(run: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from asyncupload._units import amount
 from asyncupload.errors import AsyncUploadError
 from asyncupload.measure import Rate, measure, propose
 from asyncupload.settings import MIB, Settings
@@ -50,8 +51,7 @@ def bench(connection: Connection, seconds: float, largest: int, voice: Voice) ->
 def _sentences(rates: list[Rate]) -> str:
     found = propose(rates)
     lines = [
-        f"{results.amount(rate.chunk_size):>10} chunks, {rate.at_once:>2} at once   "
-        f"{results.amount(rate.bytes_per_second)}/s"
+        f"{amount(rate.chunk_size):>10} chunks, {rate.at_once:>2} at once   {amount(rate.bytes_per_second)}/s"
         for rate in rates
     ]
     return "\n".join([*lines, f"proposed: --chunk-size {found.chunk_size}, and {found.at_once} files at once"])

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from asyncupload._check import ServerReport
+from asyncupload._units import amount
 from asyncupload.errors import AsyncUploadError
 from asyncupload.settings import Settings
 
@@ -40,12 +41,12 @@ def check(connection: Connection, chunk_size: int, voice: Voice) -> int:
 
 
 def _sentences(report: ServerReport) -> str:
-    largest = results.amount(report.document_max_size) if report.document_max_size else "not limited, or not told"
+    largest = amount(report.document_max_size) if report.document_max_size else "not limited, or not told"
     return "\n".join(
         (
             f"server         {report.url}, version {report.version or 'not told'}",
             f"user           {report.user}",
-            f"chunk size     {results.amount(report.chunk_size)} granted",
+            f"chunk size     {amount(report.chunk_size)} granted",
             f"document size  {largest}",
             f"round trip     {report.round_trip * 1000:.1f} ms",
         )

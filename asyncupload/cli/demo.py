@@ -16,8 +16,9 @@ from pathlib import Path
 
 import click
 
+from asyncupload._units import amount
+
 from .options import PREFIX
-from .results import amount
 
 ARCHIVE_SIZE = 96 * 1024 * 1024
 """Bytes of files after which the archive is large enough to watch it go."""

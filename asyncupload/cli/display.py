@@ -11,13 +11,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from asyncupload._units import amount
 from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Phase, Progress
 from asyncupload.bulk.rows import State
 from asyncupload.errors import JournalError
 
 from .options import Voice
-from .results import amount, shown
+from .results import shown
 
 FRAME = 0.5
 """Seconds between two pictures on a terminal."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError
 from asyncupload.events import Downloaded, Listener
 from asyncupload.properties import VersionNumber
 from asyncupload.settings import Settings
@@ -14,7 +13,6 @@ from asyncupload.settings import Settings
 from . import results
 from .options import Connection, Voice, chunk_size_option, connection_options, voice_options
 from .properties import version_option
-from .running import Interrupted
 from .transfer import transferred
 
 
@@ -45,10 +43,13 @@ def download(
     async def work(client: Client, show: Listener) -> Downloaded:
         return await client.download(path, file, version=number, on_event=show)
 
-    try:
-        return results.downloaded(transferred(connection, Settings(chunk_size=chunk_size), voice, name, work), voice)
-    except AsyncUploadError as error:
-        return results.failed(error, path, voice)
-    except Interrupted as signal:
-        message = f"interrupted; {file} is as it was, and the same command goes on from there"
-        return results.interrupted(signal, message, path, voice)
+    return transferred(
+        connection,
+        Settings(chunk_size=chunk_size),
+        voice,
+        work,
+        title=name,
+        path=path,
+        tell=lambda receipt: results.downloaded(receipt, voice),
+        interrupted=lambda: f"interrupted; {file} is as it was, and the same command goes on from there",
+    )

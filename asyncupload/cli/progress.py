@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from asyncupload._units import amount
 from asyncupload.events import (
     ChunkReceived,
     ChunkRetried,
@@ -22,7 +23,6 @@ from asyncupload.events import (
 )
 
 from .options import Voice
-from .results import amount
 
 LINE_EVERY = 5.0
 """Seconds between two lines where there is no terminal."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from asyncupload._units import amount
 from asyncupload.bulk.progress import Progress
 from asyncupload.bulk.rows import ENDED, State
 from asyncupload.errors import (
@@ -233,15 +234,6 @@ def line(facts: dict[str, Any]) -> None:
 def shown(text: str) -> str:
     """Text of the server's, or of a file's name, as far as it may go to a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def amount(size: float) -> str:
-    """Bytes for people: ``12.3 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def _print_json(facts: dict[str, Any]) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from asyncupload.client import Client
+from asyncupload.errors import AsyncUploadError
 from asyncupload.events import Committing, Event, Listener, Restarted
 from asyncupload.settings import Settings
 
+from . import results
 from .options import Connection, Voice
 from .progress import shown
-from .running import run
+from .running import Interrupted, run
 
 T = TypeVar("T")
 
@@ -18,15 +20,40 @@ def transferred(
     connection: Connection,
     settings: Settings,
     voice: Voice,
+    work: Callable[[Client, Listener], Coroutine[Any, Any, T]],
+    *,
+    title: str,
+    path: str,
+    tell: Callable[[T], int],
+    interrupted: Callable[[], str],
+) -> int:
+    """Do ``work``, given an open client and a listener that shows what it is told; say how it ended.
+
+    Args:
+        connection: Which server, and as whom.
+        settings: The client's.
+        voice: How to speak.
+        work: The journey.
+        title: What the bar is called.
+        path: What results name.
+        tell: Says what ``work`` returned, and returns the exit code.
+        interrupted: What to say if a signal came.
+    """
+    try:
+        return tell(_brought(connection, settings, voice, title, work))
+    except AsyncUploadError as error:
+        return results.failed(error, path, voice)
+    except Interrupted as signal:
+        return results.interrupted(signal, interrupted(), path, voice)
+
+
+def _brought(
+    connection: Connection,
+    settings: Settings,
+    voice: Voice,
     title: str,
     work: Callable[[Client, Listener], Coroutine[Any, Any, T]],
 ) -> T:
-    """What ``work`` returns, given an open client and a listener that shows what it is told.
-
-    Raises:
-        AsyncUploadError: The work's, or the connection cannot work.
-        Interrupted: A signal came; it is cleaned up.
-    """
     # Made before the loop and before the bar: it may ask for the password.
     client = connection.client(settings)
     with shown(voice, title) as show:
@@ -58,7 +85,6 @@ class Watch:
 
         return listen
 
-    @property
     def interrupted(self) -> str:
         """What to say if a signal comes now."""
         return self._late if self._committing else "interrupted; nothing was stored"

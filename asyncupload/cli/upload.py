@@ -6,7 +6,6 @@ import click
 
 from asyncupload._place import IfExists
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError
 from asyncupload.events import Listener, Receipt
 from asyncupload.properties import Properties
 from asyncupload.settings import Settings
@@ -14,7 +13,6 @@ from asyncupload.settings import Settings
 from . import results
 from .options import Connection, Voice, chunk_size_option, connection_options, encoding_option, option, voice_options
 from .properties import properties_options
-from .running import Interrupted
 from .source import opened, title
 from .transfer import Watch, transferred
 
@@ -59,10 +57,13 @@ def upload(
             on_event=watch.of(show),
         )
 
-    settings = Settings(chunk_size=chunk_size, encoding=encoding)
-    try:
-        return results.stored(transferred(connection, settings, voice, title(source), work), voice)
-    except AsyncUploadError as error:
-        return results.failed(error, destination, voice)
-    except Interrupted as signal:
-        return results.interrupted(signal, watch.interrupted, destination, voice)
+    return transferred(
+        connection,
+        Settings(chunk_size=chunk_size, encoding=encoding),
+        voice,
+        work,
+        title=title(source),
+        path=destination,
+        tell=lambda told: results.stored(told, voice),
+        interrupted=watch.interrupted,
+    )

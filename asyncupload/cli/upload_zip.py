@@ -5,13 +5,11 @@ from typing import Literal
 import click
 
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError
 from asyncupload.events import Listener, Unpacked
 from asyncupload.settings import Settings
 
 from . import results
 from .options import Connection, Voice, chunk_size_option, connection_options, encoding_option, option, voice_options
-from .running import Interrupted
 from .source import opened, title
 from .transfer import Watch, transferred
 
@@ -50,10 +48,13 @@ def upload_zip(
             on_event=watch.of(show),
         )
 
-    settings = Settings(chunk_size=chunk_size, encoding=encoding)
-    try:
-        return results.unpacked(transferred(connection, settings, voice, title(source), work), voice)
-    except AsyncUploadError as error:
-        return results.failed(error, folder, voice)
-    except Interrupted as signal:
-        return results.interrupted(signal, watch.interrupted, folder, voice)
+    return transferred(
+        connection,
+        Settings(chunk_size=chunk_size, encoding=encoding),
+        voice,
+        work,
+        title=title(source),
+        path=folder,
+        tell=lambda told: results.unpacked(told, voice),
+        interrupted=watch.interrupted,
+    )

@@ -6,7 +6,6 @@ import click
 
 from asyncupload.bulk.audit import AT_ONCE
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError
 from asyncupload.events import Listener, Verified
 from asyncupload.properties import VersionNumber
 from asyncupload.settings import Settings
@@ -15,7 +14,6 @@ from . import results
 from .ledger import verify_ledger
 from .options import Connection, Voice, chunk_size_option, connection_options, option, voice_options
 from .properties import version_option
-from .running import Interrupted
 from .source import opened, title
 from .transfer import transferred
 
@@ -64,10 +62,13 @@ def verify(
     async def work(client: Client, show: Listener) -> Verified:
         return await client.verify(await opened(source), path, version=number, deep=deep, on_event=show)
 
-    try:
-        verified = transferred(connection, Settings(chunk_size=chunk_size), voice, title(source), work)
-        return results.verified(verified, source, voice)
-    except AsyncUploadError as error:
-        return results.failed(error, path, voice)
-    except Interrupted as signal:
-        return results.interrupted(signal, "interrupted before it was known", path, voice)
+    return transferred(
+        connection,
+        Settings(chunk_size=chunk_size),
+        voice,
+        work,
+        title=title(source),
+        path=path,
+        tell=lambda proof: results.verified(proof, source, voice),
+        interrupted=lambda: "interrupted before it was known",
+    )

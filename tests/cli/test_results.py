@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from asyncupload import errors
+from asyncupload._units import amount
 from asyncupload.cli import results
 from asyncupload.cli.options import Voice
 from asyncupload.cli.running import Interrupted
@@ -88,7 +89,7 @@ def test_a_gateway_that_refuses_the_user_is_a_matter_of_rights(status: int, code
     ],
 )
 def test_amounts_are_for_people(size: int, shown: str) -> None:
-    assert results.amount(size) == shown
+    assert amount(size) == shown
 
 
 def test_a_failure_in_words_is_for_standard_error_alone(capsys: pytest.CaptureFixture[str]) -> None:
