@@ -4,10 +4,87 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from . import _checksum
 from .errors import AsyncUploadError, EmptySource, NotAFile, SourceChanged, SourceMissing, SourceUnreadable, UsageError
 
 ChunkBuffer: TypeAlias = bytes | bytearray | memoryview
-"""One chunk's bytes. Nobody writes to them once they are handed out, so a retry sends what was checksummed."""
+"""One chunk's bytes. Nobody writes to them as long as somebody holds them, so a retry sends what was checksummed."""
+
+
+class Buffer(bytearray):
+    """What chunks are put together in, one after another.
+
+    Args:
+        size: Bytes that it takes.
+    """
+
+    def __init__(self, size: int) -> None:
+        # Room for one byte more, so that `free` never moves it.
+        super().__init__(size + 1)
+        self.pop()
+        self.filled = 0
+        """Bytes that :meth:`fill` read last."""
+        self.crc32: int | None = None
+        """Their checksum; None before."""
+
+    def fill(self, readinto: Callable[[memoryview], int]) -> int:
+        """Read until it is full or nothing is left, and checksum what came: work for a thread.
+
+        Returns:
+            How many bytes it was.
+        """
+        with memoryview(self) as view:
+            filled = 0
+            while filled < len(view) and (count := readinto(view[filled:])):
+                filled += count
+            self.filled, self.crc32 = filled, _checksum.crc32(view[:filled])
+        return filled
+
+    def first(self, filled: int) -> memoryview:
+        """So many of its bytes; not to be written to."""
+        return memoryview(self).toreadonly()[:filled]
+
+    @property
+    def content(self) -> memoryview:
+        """What it was filled with."""
+        return self.first(self.filled)
+
+    @property
+    def free(self) -> bool:
+        """Whether it may be filled again. As long as anybody has a view of it, a connection that has not sent all of
+        it yet included, the interpreter refuses to change its length."""
+        try:
+            self.append(0)
+        except BufferError:
+            return False
+        self.pop()
+        return True
+
+
+def known_crc32(data: ChunkBuffer) -> int | None:
+    """The checksum that was made of ``data`` when it was read; None if it is something else, or a part."""
+    buffer = data.obj if isinstance(data, memoryview) and data.c_contiguous else None
+    return buffer.crc32 if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
+
+
+class Buffers:
+    """One source's. Used again and again: fresh memory costs the system more than reading into it.
+
+    Args:
+        size: Bytes of each.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._made: list[Buffer] = []
+
+    def take(self) -> Buffer:
+        """One that nobody looks at any more, or a new one. There are as many as were looked at at the same time."""
+        for buffer in self._made:
+            if buffer.free:
+                return buffer
+        self._made.append(Buffer(self._size))
+        return self._made[-1]
 
 
 class Views:
@@ -103,23 +180,26 @@ class Pieces:
             await self._iterator.aclose()
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        count = Count(self.size, self._name)
-        while chunk := await self._gather(size):
+        if self.size is not None:
+            size = max(1, min(size, self.size))  # a byte too many is found out, and needs room for that
+        count, buffers = Count(self.size, self._name), Buffers(size)
+        while chunk := await self._gather(size, buffers):
             count.add(len(chunk))
             yield chunk
+            del chunk  # so that its buffer is free as soon as nobody else has it
         count.end()
 
-    async def _gather(self, size: int) -> ChunkBuffer:
+    async def _gather(self, size: int, buffers: Buffers) -> ChunkBuffer:
         """Fill a buffer of our own with pieces, or parts of them."""
         if not self._rest and not await self._refill():
             return b""
-        buffer, filled = bytearray(size), 0
+        buffer, filled = buffers.take(), 0
         while filled < size and (self._rest or await self._refill()):
             taken = min(len(self._rest), size - filled)
             buffer[filled : filled + taken] = self._rest[:taken]
             self._rest = self._rest[taken:]
             filled += taken
-        return memoryview(buffer)[:filled]
+        return buffer.first(filled)
 
     async def _refill(self) -> bool:
         """Fetch the next piece that is not empty; False at the end."""

@@ -39,14 +39,12 @@ class Limits:
 
 
 def most_held(depth: int, size: int | None, chunk_size: int) -> int:
-    """Bytes of file content that one upload holds at most: ``min(depth + 2, ⌈size / chunk size⌉) × chunk size``.
-
-    Whole chunks, since a buffer is made before it is known how much will come.
+    """Bytes of file content that one upload holds at most.
 
     Args:
         depth: How many chunks may be read ahead.
         size: Bytes to come; None if unknown.
         chunk_size: Bytes.
     """
-    chunks = depth + 2 if size is None else min(depth + 2, -(-size // chunk_size))
-    return chunks * chunk_size
+    most = (depth + 2) * chunk_size
+    return most if size is None else min(size, most)

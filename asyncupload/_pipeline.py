@@ -5,7 +5,7 @@
 
 The queue holds *pending* checksums in file order, so the workers may finish in any order and nothing needs to be
 sorted. It is pulled: the caller's loop is the ordered sender, its slowness is the backpressure, and leaving the loop
-stops the rest.
+stops the rest. Chunks of a file come with their checksums, made by the thread that read them, and need no worker.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from . import _checksum
-from ._cutting import ChunkBuffer
+from ._cutting import ChunkBuffer, known_crc32
+from ._shield import ended
 from .errors import SourceUnreadable
 
 INLINE = 64 * 1024
@@ -33,7 +33,7 @@ CLOSING = 10.0
 class SealedChunk(NamedTuple):
     """A chunk and its checksum.
 
-    The buffer is the sender's own until the chunk is acknowledged: a retry never rereads the source.
+    The buffer is the sender's own as long as it holds the chunk: a retry never rereads the source.
     """
 
     number: int
@@ -44,30 +44,16 @@ class SealedChunk(NamedTuple):
 
 
 class _Pending:
-    """A chunk whose checksum is being computed."""
+    """A chunk whose checksum is known, or being computed."""
 
-    def __init__(self, data: ChunkBuffer) -> None:
+    def __init__(self, data: ChunkBuffer, seal: "int | asyncio.Task[int]") -> None:
         self.data = data
         self.last = False
-        self._crc32 = 0
-        self._failure: Exception | None = None
-        self._ready = anyio.Event()
-
-    async def seal(self, threads: anyio.CapacityLimiter) -> None:
-        try:
-            if len(self.data) <= INLINE:
-                self._crc32 = _checksum.crc32(self.data)
-            else:
-                self._crc32 = await anyio.to_thread.run_sync(_checksum.crc32, self.data, limiter=threads)
-        except Exception as error:  # noqa: BLE001  (raised where the chunk is pulled)
-            self._failure = error
-        self._ready.set()
+        self._seal = seal
 
     async def sealed(self, number: int) -> SealedChunk:
-        await self._ready.wait()
-        if self._failure is not None:
-            raise self._failure
-        return SealedChunk(number, self.data, self._crc32, self.last)
+        crc32 = self._seal if isinstance(self._seal, int) else await self._seal
+        return SealedChunk(number, self.data, crc32, self.last)
 
 
 class Line:
@@ -77,39 +63,36 @@ class Line:
     ``depth - 1`` in the queue. It keeps its place until the sender has it, and with that lets go of the one before.
     """
 
-    def __init__(self, depth: int) -> None:
-        self._places = anyio.Semaphore(depth + 1)
-        self._send, self._receive = anyio.create_memory_object_stream[_Pending](depth + 1)
+    def __init__(self, chunks: AsyncGenerator[ChunkBuffer, None], depth: int, threads: anyio.CapacityLimiter) -> None:
+        self._chunks = chunks
+        self._threads = threads
+        self._places = asyncio.Semaphore(depth + 1)
+        self._queue: asyncio.Queue[_Pending | None] = asyncio.Queue()  # bounded by the places
         self._failure: Exception | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._ended = anyio.Event()
+        self._workers: set[asyncio.Task[int]] = set()
         self._handed_out = 0
+        # Tasks of asyncio's and no task group: that would wrap what the caller's loop raises, and a scope would cancel
+        # the reader again and again, where a source may ``await`` in its cleaning up.
+        self._reader = asyncio.create_task(self._read())
         self.waited_for_bytes = 0.0
         """Seconds that the caller's loop had nothing to do because nothing had been read."""
         self.waited_for_checksums = 0.0
         """Seconds that it had a chunk, but not its checksum."""
 
-    async def read(
-        self, chunks: AsyncGenerator[ChunkBuffer, None], workers: TaskGroup, threads: anyio.CapacityLimiter
-    ) -> None:
+    async def _read(self) -> None:
         """The reader task. Its error travels down the line behind the chunks that were read before it."""
-        self._reader = asyncio.current_task()
-        with self._send:
-            try:
-                async with aclosing(chunks):
-                    await self._pass_on(chunks, workers, threads)
-            except Exception as error:  # noqa: BLE001  (raised where the chunks are pulled, bare and in order)
-                self._failure = error
-            except asyncio.CancelledError:
-                # If it was not us, something inside the source was cancelled: half of it must not pass for the whole.
-                # Not raised here: the task group would take it for its own, and end the caller's loop without a word.
-                self._failure = SourceUnreadable("the source was cancelled from within before it came to its end")
-            finally:
-                self._ended.set()
+        try:
+            async with aclosing(self._chunks):
+                await self._pass_on()
+        except Exception as error:  # noqa: BLE001  (raised where the chunks are pulled, bare and in order)
+            self._failure = error
+        except asyncio.CancelledError:
+            # If it was not us, something inside the source was cancelled: half of it must not pass for the whole.
+            self._failure = SourceUnreadable("the source was cancelled from within before it came to its end")
+        finally:
+            self._queue.put_nowait(None)
 
-    async def _pass_on(
-        self, chunks: AsyncGenerator[ChunkBuffer, None], workers: TaskGroup, threads: anyio.CapacityLimiter
-    ) -> None:
+    async def _pass_on(self) -> None:
         """Hold each chunk back until the next one is there, or the source has vouched for having given everything.
 
         So the last chunk is known as the last, whether or not the size was known before; and no chunk of a file that
@@ -117,23 +100,43 @@ class Line:
         """
         held: _Pending | None = None
         await self._places.acquire()
-        async for data in chunks:
+        async for data in self._chunks:
             if held is not None:
-                await self._send.send(held)
-            held = _Pending(data)
-            workers.start_soon(held.seal, threads)
+                self._queue.put_nowait(held)
+            held = _Pending(data, self._seal(data))
+            del data  # or its buffer would be looked at while the source wants one to read into
             await self._places.acquire()
         if held is not None:
             held.last = True
-            await self._send.send(held)
+            self._queue.put_nowait(held)
+
+    def _seal(self, data: ChunkBuffer) -> "int | asyncio.Task[int]":
+        known = known_crc32(data)
+        if known is not None:
+            return known
+        if len(data) <= INLINE:
+            return _checksum.crc32(data)
+        worker = asyncio.create_task(_in_thread(data, self._threads))
+        self._workers.add(worker)
+        worker.add_done_callback(self._done)
+        return worker
+
+    def _done(self, worker: "asyncio.Task[int]") -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled():
+            worker.exception()  # looked at, or asyncio would report it where nobody pulls the chunk any more
 
     def __aiter__(self) -> "Line":
         return self
 
     async def __anext__(self) -> SealedChunk:
         began = time.monotonic()
-        pending = await self._next()
+        pending = await self._queue.get()
         read = time.monotonic()
+        if pending is None:
+            self._queue.put_nowait(None)  # for whoever pulls again
+            failure, self._failure = self._failure, None
+            raise failure or StopAsyncIteration
         self._handed_out += 1
         sealed = await pending.sealed(self._handed_out)
         self.waited_for_bytes += read - began
@@ -141,26 +144,14 @@ class Line:
         self._places.release()
         return sealed
 
-    async def _next(self) -> _Pending:
-        try:
-            return await self._receive.receive()
-        except anyio.EndOfStream:
-            failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-        raise StopAsyncIteration
-
     async def close(self) -> None:
-        """Stop reading, and see the source closed.
+        """Stop reading, and see the source closed."""
+        await ended(self._reader, *self._workers, grace=CLOSING)
+        await self._chunks.aclose()  # a reader that was stopped before its first turn has not even begun to
 
-        The reader is cancelled once, not again and again as a scope would, so that a source may ``await`` in its
-        cleaning up.
-        """
-        self._receive.close()
-        if self._reader is not None:
-            self._reader.cancel()
-            with anyio.move_on_after(CLOSING, shield=True):
-                await self._ended.wait()
+
+async def _in_thread(data: ChunkBuffer, threads: anyio.CapacityLimiter) -> int:
+    return await anyio.to_thread.run_sync(_checksum.crc32, data, limiter=threads)
 
 
 @asynccontextmanager
@@ -179,18 +170,8 @@ async def sealed_chunks(
     On cancellation, or when the loop is left early, the reader and the workers have ended before the context is left;
     a source that does not close within 10 s is cancelled for good.
     """
-    line = Line(depth)
-    failure: BaseException | None = None
-    async with anyio.create_task_group() as workers:
-        workers.start_soon(line.read, chunks, workers, threads)
-        try:
-            yield line
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:  # noqa: BLE001  (raised below: through the task group it would come out wrapped)
-            failure = error
-        finally:
-            await line.close()
-            workers.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    line = Line(chunks, depth, threads)
+    try:
+        yield line
+    finally:
+        await line.close()

@@ -37,7 +37,7 @@ class Turns:
     @asynccontextmanager
     async def at(self, path: str) -> AsyncIterator[None]:
         """Wait for those who came before. The server does not tell upper case from lower case, so neither do we."""
-        lock = self._locks.setdefault(path.casefold(), anyio.Lock())
+        lock = self._locks.setdefault(path.casefold(), anyio.Lock(fast_acquire=True))
         async with lock:
             yield
 

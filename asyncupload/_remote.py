@@ -101,7 +101,7 @@ class Remote:
         self._timeouts = timeouts
         # Several tries must fit into the time for cleaning up, even if the first is never answered.
         self._brief = min(timeouts.reply, timeouts.cleanup / 4)
-        self._login = anyio.Lock()
+        self._login = anyio.Lock(fast_acquire=True)
         self._refused: LoginRefused | None = None
         self._generation = 0
         self._creates_only = True

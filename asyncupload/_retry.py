@@ -1,6 +1,7 @@
 """How long to wait and whether to go on. Knows outcomes, not requests; the only room in which time is waited out."""
 
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -44,11 +45,11 @@ class Pause:
     def heed(self, error: AsyncUploadError, rules: Retries) -> None:
         """Take note of an error's Retry-After."""
         wish = min(error.retry_after or 0.0, rules.longest_obeyed)
-        self._until = max(self._until, anyio.current_time() + wish)
+        self._until = max(self._until, time.monotonic() + wish)
 
     async def over(self) -> None:
         """Return when it is over. Those who wait come back one after another, not in the same instant."""
-        left = self._until - anyio.current_time()
+        left = self._until - time.monotonic()
         if left > 0:
             await anyio.sleep(left * (1 + random.random() / 10))  # noqa: S311  (spreads load, guards nothing)
 

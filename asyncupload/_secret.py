@@ -8,10 +8,11 @@ from urllib.parse import quote, quote_plus
 class Secret:
     """A string that shows itself only when asked to, so that no log, repr or traceback can give it away."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "_written")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._written: re.Pattern[str] | None = None
 
     @classmethod
     def of(cls, value: "str | Secret | None") -> "Secret | None":
@@ -24,18 +25,16 @@ class Secret:
 
     def blot(self, text: str) -> str:
         """``text`` with the secret struck out wherever it stands, also as pages, addresses and forms write it."""
-        page, address = html.escape(self._text), quote(self._text, safe="")
-        written = (
-            self._text,
-            page,
-            page.replace("&#x27;", "&#39;"),
-            address,
-            quote(self._text),
-            quote_plus(self._text),
-        )
-        for form in dict.fromkeys(filter(None, written)):
-            text = re.sub(re.escape(form), "•••", text, flags=re.IGNORECASE)
-        return text
+        if not self._text:
+            return text
+        if self._written is None:
+            page = html.escape(self._text)
+            address, form = quote(self._text, safe=""), quote_plus(self._text)
+            forms = {self._text, page, page.replace("&#x27;", "&#39;"), address, quote(self._text), form}
+            # The longest first, or what is left of one would still tell of it.
+            ordered = sorted(forms, key=len, reverse=True)
+            self._written = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+        return self._written.sub("•••", text)
 
     def __repr__(self) -> str:
         return "Secret(•••)"

@@ -1,6 +1,8 @@
 """Work that a cancellation must not tear in two."""
 
 import asyncio
+import math
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -32,20 +34,29 @@ async def undisturbed(work: Coroutine[Any, Any, T], *, grace: float) -> T:
     return task.result()
 
 
-async def ended(task: "asyncio.Future[Any]") -> None:
-    """Cancel ``task`` and wait until it has ended, however long its own cleaning up takes.
+async def ended(*tasks: "asyncio.Future[Any]", grace: float = math.inf) -> None:
+    """Cancel tasks and wait until they have ended, all their cleaning up included.
+
+    Args:
+        tasks: Theirs.
+        grace: Seconds that they may take for it. Then they are cancelled again and again.
 
     On cancellation: likewise, then ``CancelledError`` goes on.
     """
-    task.cancel()
-    cancelled = False
-    with anyio.CancelScope(shield=True):
-        while not task.done():
+    deadline, cancelled = time.monotonic() + grace, False
+    for task in tasks:
+        task.cancel()
+    while left := [task for task in tasks if not task.done()]:
+        with anyio.CancelScope(shield=True):
             try:
-                await asyncio.wait({task})
+                await asyncio.wait(left, timeout=None if math.isinf(grace) else max(deadline - time.monotonic(), 0.1))
             except asyncio.CancelledError:
                 cancelled = True
-    _look_at(task)
+        if time.monotonic() >= deadline:
+            for task in left:
+                task.cancel()
+    for task in tasks:
+        _look_at(task)
     if cancelled:
         raise asyncio.CancelledError
 

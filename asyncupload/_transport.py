@@ -5,8 +5,6 @@ import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,7 +28,7 @@ from .errors import (
 
 Session: TypeAlias = aiohttp.ClientSession
 
-SLICE = 256 * 1024
+SLICE = 1024 * 1024
 """Bytes handed to the connection at a time. The kernel takes what it can at once and asyncio copies the rest of the
 slice, so this bounds both that copy and how long the loop is kept from others."""
 
@@ -75,6 +73,7 @@ class Transport:
         connect_timeout: float,
     ) -> None:
         self.url = _endpoint(url)
+        self._addresses: dict[str, URL] = {}
         self._lent = session
         self._own: Session | None = None
         self._tls: ssl.SSLContext | bool = tls if tls is not None else True
@@ -119,9 +118,15 @@ class Transport:
         if body.action:
             url, headers = self.url, {**HEADERS, "SOAPAction": body.action}
         else:
-            url, headers = self.url / operation, HEADERS
+            url, headers = self._address(operation), HEADERS
         payload = _Payload(body, delivery, self.threads)
         return await self._request("POST", url, operation, seconds, limit, data=payload, headers=headers)
+
+    def _address(self, operation: str) -> URL:
+        """Made once for each: a chunk needs the same as the one before."""
+        if operation not in self._addresses:
+            self._addresses[operation] = self.url / operation
+        return self._addresses[operation]
 
     async def describe(self, *, seconds: float, limit: int) -> Answer:
         """The service's description of itself (WSDL): the only thing that is not asked by POST, and without a ticket.
@@ -133,9 +138,9 @@ class Transport:
 
     async def _request(self, method: str, url: URL, operation: str, seconds: float, limit: int, **rest: Any) -> Answer:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._connect_timeout)
-        async with (
-            _translated(operation, self.url, seconds),
-            self._session().request(
+        session = self._session()
+        try:
+            async with session.request(
                 method,
                 url,
                 timeout=timeout,
@@ -144,15 +149,12 @@ class Transport:
                 proxy=self._proxy,
                 ssl=self._tls,
                 **rest,
-            ) as response,
-        ):
-            content = await _read_at_most(response.content, limit)
-            answer = Answer(
-                response.status,
-                content[:limit],
-                response.headers.get("Location", ""),
-                _seconds(response.headers.get("Retry-After", "")),
-            )
+            ) as response:
+                content = await _read_at_most(response.content, limit)
+                location, after = (response.headers.get(name, "") for name in ("Location", "Retry-After"))
+                answer = Answer(response.status, content[:limit], location, _seconds(after))
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error, f"{operation} at {self.url}", seconds) from error
         if len(content) > limit:
             raise ForeignReply(
                 f"{operation}: the answer is larger than {limit} bytes",
@@ -251,15 +253,6 @@ async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
     return b"".join(parts)
 
 
-@asynccontextmanager
-async def _translated(operation: str, url: URL, seconds: float) -> AsyncIterator[None]:
-    """Turns aiohttp's errors into this package's."""
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as error:
-        raise translate(error, f"{operation} at {url}", seconds) from error
-
-
 def translate(error: Exception, where: str, seconds: float) -> AsyncUploadError:
     """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
     told = f"{where}: {{}} ({str(error) or type(error).__name__})".format
@@ -309,6 +302,8 @@ def _proxy(url: URL) -> str | None:
 
 def _seconds(text: str) -> float | None:
     """Seconds to wait by a Retry-After header, which gives them as a number or as a date."""
+    if not text:
+        return None
     if text.strip().isascii() and text.strip().isdigit():
         return float(text)
     try:

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
-from ._cutting import ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
+from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
 from ._shield import undisturbed
 from .errors import NotAFile, SourceChanged, UsageError
+from .settings import SMALLEST_CHUNK
 
 READ_GRACE = 10.0
 """Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file."""
@@ -88,12 +89,12 @@ def as_source(thing: Uploadable) -> Source:
     Raises:
         UsageError: It is none of the kinds that can be uploaded.
     """
-    if isinstance(thing, Source):
-        return thing
     if isinstance(thing, str | os.PathLike):
         return PathSource(thing)
     if isinstance(thing, bytes | bytearray | memoryview):
         return BytesSource(thing)
+    if isinstance(thing, Source):  # asks for each of the protocol's attributes, which takes a while
+        return thing
     # Before the iterators: a file object iterates over lines, and so does aiohttp's StreamReader.
     if hasattr(thing, "read"):
         return FileSource(cast(BinaryFile, thing))
@@ -157,7 +158,7 @@ class PathSource:
             opened = cast(_OpenFile, file)
             if not opened.size:
                 raise empty(self.name)
-            yield _FileContent(opened, threads)
+            yield opened.whole or _FileContent(opened, threads)
         finally:
             if file is not None and not file.closed:
                 await _in_thread(threads, file.close)
@@ -169,38 +170,48 @@ class _OpenFile:
 
     Raises:
         NotAFile: It is no regular file.
+        SourceChanged: It is so small that it was read at once, and changed meanwhile.
         OSError: It cannot be opened.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         # Looked at before opening: to open a pipe would wait for its other end.
         _require_regular(path.stat(), name)
-        self._file = path.open("rb")
+        self._file = path.open("rb", buffering=0)
+        self.close = self._file.close
         try:
             self._watch = _Watch(self._file.fileno(), path, name)
+            self.name, self.size = name, self._watch.stamp.size
+            self._count = Count(self.size, name)
+            self.whole = self._read_whole() if 0 < self.size <= SMALLEST_CHUNK else None
         except BaseException:
-            self._file.close()
+            self.close()
             raise
-        self.name, self.size = name, self._watch.stamp.size
-        self._count = Count(self.size, name)
-        self.close = self._file.close
+
+    def _read_whole(self) -> Views:
+        """All of it: one chunk on every server that keeps the protocol."""
+        buffer = Buffer(self.size)
+        self.fill(buffer)
+        self._count.end()
+        self._watch.end()
+        self.close()
+        return Views(buffer.content)
 
     @property
     def closed(self) -> bool:
         """Whether it is."""
         return self._file.closed
 
-    def read(self, size: int) -> bytes:
-        """The next bytes.
+    def fill(self, buffer: Buffer) -> None:
+        """Read the next bytes, and checksum them.
 
         Raises:
             SourceChanged: There were more or fewer than in the beginning.
         """
-        data = self._file.read(size)
-        self._count.add(len(data))
-        if not data:
+        filled = buffer.fill(self._file.readinto)
+        self._count.add(filled)
+        if not filled:
             self._count.end()
-        return data
 
     def end(self) -> None:
         """Vouch for the bytes that were read, and close.
@@ -208,7 +219,8 @@ class _OpenFile:
         Raises:
             SourceChanged: It is not the file any more that was opened.
         """
-        self.read(1)
+        self._count.add(len(self._file.read(1)))
+        self._count.end()
         self._watch.end()
         self.close()
 
@@ -227,11 +239,12 @@ class _FileContent:
         self.size = file.size
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        loop = asyncio.get_running_loop()
+        loop, buffers = asyncio.get_running_loop(), Buffers(min(size, self.size))
         while not self._file.complete:
+            buffer = buffers.take()
             with reading(self._file.name):
-                data = await loop.run_in_executor(self._threads, self._file.read, size)
-            yield data
+                await loop.run_in_executor(self._threads, self._file.fill, buffer)
+            yield buffer.content
         with reading(self._file.name):
             await loop.run_in_executor(self._threads, self._file.end)
 

@@ -10,10 +10,13 @@ within the same time, and those of its children (curl).
 import argparse
 import asyncio
 import json
+import mmap
 import os
 import resource
 import ssl
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +41,8 @@ class Job:
     at_once: int
     depth: int
     checksum_threads: int
+    mapped: int
+    """Whether the file is handed over as bytes in memory, which the checksum threads see, and not by its path."""
     ca_file: str
 
     @property
@@ -166,17 +171,47 @@ async def _ours(job: Job) -> None:
     ) as client:
         await client.ping()
         numbers = iter(range(job.count))
+        source = _mapped(job.file) if job.mapped else job.file
 
         async def some() -> None:
             for number in numbers:
-                await client.upload(job.file, to=f"/Library/{number}.bin", folder_exists=True)
+                await client.upload(source, to=f"/Library/{number}.bin", folder_exists=True)
 
         with measured(job):
             await asyncio.gather(*(some() for _ in range(job.at_once)))
 
 
+def _mapped(file: str) -> memoryview:
+    with Path(file).open("rb") as opened:
+        return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+
+
 def send_ours(job: Job) -> None:
     asyncio.run(_ours(job))
+
+
+def send_bulk(job: Job) -> None:
+    """``asyncupload bulk`` with so many copies of the file. Its memory is told, and the speed of all of it."""
+    with tempfile.TemporaryDirectory(prefix="asyncupload-tree-") as folder:
+        content, tree = Path(job.file).read_bytes(), Path(folder) / "tree"
+        for number in range(job.count):
+            place = tree / f"{number // 500:04}" / f"{number}.bin"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        command = [
+            sys.executable,
+            "-m",
+            "asyncupload",
+            "bulk",
+            str(tree),
+            "/Library",
+            "--journal",
+            f"{folder}/a.journal",
+        ]
+        named = {"ASYNCUPLOAD_SERVER": job.url, "ASYNCUPLOAD_USER": "bench", "ASYNCUPLOAD_PASSWORD": "bench"}
+        with measured(job):
+            subprocess.run([*command, "--quiet"], check=True, stdout=sys.stderr, env=os.environ | named)
+    print(json.dumps({"peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024}))
 
 
 def send_ours_uvloop(job: Job) -> None:
@@ -234,11 +269,12 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(SENDERS))
     parser.add_argument("--url", required=True)
     parser.add_argument("--file", required=True)
-    parser.add_argument("--chunk", type=int, default=1 << 20)
+    parser.add_argument("--chunk", type=int, default=2816 << 10)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--depth", type=int, default=3)
     parser.add_argument("--checksum-threads", type=int, default=2)
+    parser.add_argument("--mapped", type=int, default=0)
     parser.add_argument("--ca-file", default="")
     options = vars(parser.parse_args())
     name = options.pop("name")

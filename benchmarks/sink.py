@@ -11,7 +11,8 @@ that.
 The line is modelled in user space: one line for all connections, on which bytes follow each other at ``--bandwidth``,
 and an answer that leaves ``--rtt`` seconds after the last byte of its request came off the line.
 
-It prints ``{"url": …}`` when it is ready, and ``{"bytes": …, "requests": …, "cpu": …}`` when it is terminated.
+It prints ``{"url": …}`` when it is ready, and what came when it is terminated: ``bytes`` off the line, bytes
+``appended``, ``requests``, and its own ``cpu`` seconds.
 """
 
 import argparse
@@ -62,6 +63,9 @@ class Counts:
     """What came."""
 
     bytes: int = 0
+    """Off the line, heads and fields included."""
+    appended: int = 0
+    """Of chunks that were not refused."""
     requests: int = 0
     handlers: int = 0
     crc32: dict[str, int] = field(default_factory=dict)
@@ -201,6 +205,7 @@ class Sink(asyncio.BufferedProtocol):
         handler, told = fields.get("uploadhandler", ""), int(fields.get("chunkhexcrc", "0"), 16)
         if self._verify and request.found != told:
             return '<root success="false" tryagain="true" error="other bytes arrived"/>'
+        self._counts.appended += request.size
         crcs[handler] = zlib_ng.crc32_combine(crcs.get(handler, 0), told, request.size)
         if fields.get("lastchunk") == "true":
             return f'<root success="true" tryagain="false" filehexcrc="{crcs.pop(handler):X}"/>'
@@ -227,7 +232,12 @@ async def serve(options: argparse.Namespace) -> None:
     print(json.dumps({"url": f"{scheme}://localhost:{port}/InfoRouter"}), flush=True)
     await stop.wait()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    told = {"bytes": counts.bytes, "requests": counts.requests, "cpu": usage.ru_utime + usage.ru_stime}
+    told = {
+        "bytes": counts.bytes,
+        "appended": counts.appended,
+        "requests": counts.requests,
+        "cpu": usage.ru_utime + usage.ru_stime,
+    }
     print(json.dumps(told), flush=True)
     server.close()
 

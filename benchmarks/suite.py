@@ -15,6 +15,7 @@ from pathlib import Path
 import pages
 from rounds import (
     HERE,
+    KIB,
     MIB,
     Figures,
     Series,
@@ -42,16 +43,22 @@ class Extent:
     file: int
     """Bytes of the file that is sent alone."""
     line: int
-    """Bytes of the file that goes over a modelled line."""
+    """Bytes of the file that goes over a modelled line alone."""
+    each: int
+    """Bytes of each of those that go over it together."""
     files: int
     """How many small ones."""
     sparse: tuple[int, int]
     """Bytes of the smaller and the larger file between which memory must not grow."""
+    counts: tuple[int, int]
+    """Files of the smaller and the larger load between which it must not grow either."""
     chunks: tuple[int, ...]
 
 
-QUICK = Extent(3, 256 * MIB, 32 * MIB, 200, (64 * MIB, 256 * MIB), (MIB, 4 * MIB))
-FULL = Extent(5, 2048 * MIB, 256 * MIB, 10_000, (1024 * MIB, 10240 * MIB), (MIB, 4 * MIB, 16 * MIB))
+QUICK = Extent(3, 256 * MIB, 32 * MIB, 16 * MIB, 200, (64 * MIB, 256 * MIB), (100, 1000), (MIB, 4 * MIB))
+FULL = Extent(
+    5, 2048 * MIB, 128 * MIB, 64 * MIB, 10_000, (1024 * MIB, 10240 * MIB), (1000, 100_000), (MIB, 4 * MIB, 16 * MIB)
+)
 
 RIVALS = ("floor", "requests", "httpx", "formdata", "formdata-uvloop", "curl", "ours", "ours-uvloop")
 
@@ -103,20 +110,20 @@ def _compared(
 
 def lines(extent: Extent) -> Iterator[Series]:
     """A gigabit line with a round trip, against what the protocol allows; and many files at once, against the line."""
-    with random_file(extent.line) as file:
+    with random_file(extent.line) as file, random_file(extent.each) as small:
         for milliseconds in (20, 50, 100):
             with sink(rtt=milliseconds / 1000, bandwidth=GIGABIT) as (url, authority):
                 yield from _one_file(extent, file, url, authority, milliseconds)
-                yield from _many_files(extent, file, url, authority, milliseconds)
+                yield from _many_files(extent, small, url, authority, milliseconds)
 
 
 def _one_file(extent: Extent, file: Path, url: str, authority: str, milliseconds: int) -> Iterator[Series]:
-    for chunk in (MIB, 4 * MIB, 16 * MIB):
-        results = in_turns([Way("ours", {"chunk": chunk})], max(1, extent.runs // 2), url, authority, file)
+    for chunk in (MIB, 2816 * KIB, 4 * MIB, 16 * MIB):
+        results = in_turns([Way("ours", {"chunk": chunk})], extent.runs, url, authority, file)
         bound = _bound(chunk, milliseconds / 1000)
         # Four small requests stand around the chunks: their round trips are no part of the bound.
         values = [told["bytes"] / (told["seconds"] - 4 * milliseconds / 1000) / MIB for told in results["ours"]]
-        case = f"{milliseconds} ms, {chunk // MIB} MiB chunks"
+        case = f"{milliseconds} ms, {chunk / MIB:g} MiB chunks"
         yield Series("lines", case, "ours", "MiB/s", values, {"bound": [value * MIB / bound for value in values]})
 
 
@@ -129,7 +136,7 @@ def _many_files(extent: Extent, file: Path, url: str, authority: str, millisecon
     """Enough in flight that each one's waiting is filled by others."""
     at_once = 16 if milliseconds < 100 else 32
     way = Way("ours", {"chunk": MIB, "count": 2 * at_once, "at_once": at_once})
-    results = in_turns([way], max(1, extent.runs // 2), url, authority, file)
+    results = in_turns([way], extent.runs, url, authority, file)
     values = [told["bytes"] / told["seconds"] / MIB for told in results["ours"]]
     shares = [value * MIB / GIGABIT for value in values]
     yield Series("lines", f"{milliseconds} ms, {at_once} files at once", "ours", "MiB/s", values, {"line": shares})
@@ -156,15 +163,22 @@ def small(extent: Extent) -> Iterator[Series]:
 
 
 def memory(extent: Extent) -> Iterator[Series]:
-    """Peak resident set of the whole process, at two sizes of file."""
-    sizes = {}
+    """Peak resident set of the whole process, at two sizes of file and at two counts of files."""
     with sink() as (url, authority):
+        peaks: list[float] = []
         for size in extent.sparse:
             with sparse_file(size) as file:
-                told = send(Way("ours", {"chunk": 4 * MIB}), url, authority, file)
-            sizes[size] = told["peak_mib"]
-            against = {"smaller file": [told["peak_mib"] / sizes[extent.sparse[0]]]} if len(sizes) > 1 else {}
-            yield Series("memory", f"{size // MIB} MiB file, 4 MiB chunks", "ours", "MiB", [told["peak_mib"]], against)
+                peaks.append(send(Way("ours", {"chunk": 4 * MIB}), url, authority, file)["peak_mib"])
+            yield _peak(f"{size // MIB} MiB file, 4 MiB chunks", "ours", peaks)
+        peaks = []
+        for count in extent.counts:
+            with random_file(SMALL) as file:
+                peaks.append(send(Way("bulk", {"count": count}), url, authority, file)["peak_mib"])
+            yield _peak(f"{count} files of 4 KiB", "asyncupload bulk", peaks)
+
+
+def _peak(case: str, way: str, peaks: list[float]) -> Series:
+    return Series("memory", case, way, "MiB", peaks[-1:], {"the smaller": [peaks[-1] / peaks[0]]} if peaks[1:] else {})
 
 
 def stall(extent: Extent) -> Iterator[Series]:
@@ -202,24 +216,25 @@ def scaling(extent: Extent) -> Iterator[Series]:
     curves = (
         ("chunk size, KiB", 0.0, [(size / 1024, {"chunk": size}) for size in sizes]),
         ("depth", 0.0, [(n, {"chunk": MIB, "depth": n}) for n in (1, 2, 3, 4, 8)]),
-        ("checksum threads", 0.0, [(n, {"chunk": 4 * MIB, "checksum_threads": n}) for n in (1, 2, 4)]),
+        ("checksum threads", 0.0, [(n, {"chunk": 4 * MIB, "checksum_threads": n, "mapped": 1}) for n in (1, 2, 4)]),
         ("files at once", 0.02, [(n, {"count": max(2, n), "at_once": n}) for n in (1, 2, 4, 8, 16, 32)]),
     )
-    with random_file(extent.line) as file:
+    with random_file(extent.line) as large, random_file(extent.each) as small:
         for name, rtt, points in curves:
+            file = small if rtt else large
             with sink(rtt=rtt, bandwidth=GIGABIT if rtt else 0) as (url, authority):
                 ways = [Way("ours", options, str(x)) for x, options in points]
                 results = in_turns(ways, extent.runs, url, authority, file)
             for x, _ in points:
                 values = [told["bytes"] / told["seconds"] / MIB for told in results[str(x)]]
                 yield Series("scaling", name, f"{x:g}", "MiB/s", values, x=x)
-        yield from _round_trips(extent, file)
+        yield from _round_trips(extent, large)
 
 
 def _round_trips(extent: Extent, file: Path) -> Iterator[Series]:
     for milliseconds in (1, 5, 20, 50, 100):
         with sink(rtt=milliseconds / 1000, bandwidth=GIGABIT) as (url, authority):
-            results = in_turns([Way("ours")], max(1, extent.runs // 2), url, authority, file)
+            results = in_turns([Way("ours")], extent.runs, url, authority, file)
         values = [told["bytes"] / told["seconds"] / MIB for told in results["ours"]]
         yield Series("scaling", "round trip, ms", f"{milliseconds}", "MiB/s", values, x=milliseconds)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import random
 import re
 import urllib.parse
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from asyncupload import UsageError
 from asyncupload import _wire as wire
-from asyncupload._body import NAMESPACE, SLICE, Base64, Body, Encoding, Names, soap
+from asyncupload._body import JOINED, NAMESPACE, SLICE, Base64, Body, Encoding, Names, soap
 from asyncupload._call import Call, encode
 from asyncupload._reply import Answer, read_description
 from asyncupload._secret import Secret
@@ -114,11 +115,23 @@ def test_any_bytes_survive_the_multipart_form(chunk: bytes, handler: str) -> Non
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
 def test_the_chunk_is_neither_joined_nor_copied(make: Callable[[bytes], bytes]) -> None:
-    chunk = make(b"content")
+    chunk = make(bytes(JOINED + 1))
     body = encode(wire.send_chunk(TICKET, GUID, chunk, 0, last=False))
 
     assert sum(piece is chunk for piece in body.pieces) == 1
     assert len(body.pieces) == 3
+
+
+@pytest.mark.parametrize("size", [1, JOINED])
+def test_a_small_chunk_leaves_in_one_piece(size: int) -> None:
+    """To wake the other side for each of three small pieces takes longer than to copy them."""
+    chunk = os.urandom(size)
+    body = encode(wire.send_chunk(TICKET, GUID, memoryview(chunk), 0, last=False))
+
+    (piece,) = body.pieces
+    assert isinstance(piece, bytes)
+    assert chunk in piece
+    assert asyncio.run(parts_by_aiohttp(body))[-1] == ("fileChunk", "chunk", chunk)
 
 
 def test_two_bodies_have_two_boundaries() -> None:

@@ -90,8 +90,8 @@ CALLS: dict[str, set[str]] = {
     "asyncio.sleep": set(),
     "time.sleep": set(),
     "asyncio.ensure_future": {"_shield", "_following"},
-    "asyncio.create_task": set(),
-    "anyio.create_task_group": {"_pipeline", "bulk", "cli"},
+    "asyncio.create_task": {"_pipeline"},
+    "anyio.create_task_group": {"bulk", "cli"},
     "reveal": {"_body"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and

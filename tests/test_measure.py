@@ -1,9 +1,15 @@
 """The line, measured: what is proposed, and that nothing is left on the server."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload.measure import ENOUGH, Proposal, Rate, propose
+from asyncupload import Client, Settings
+from asyncupload.emulator import Emulator
+from asyncupload.measure import ENOUGH, Proposal, Rate, measure, propose
+from asyncupload.settings import KIB, MIB
 
 RATES = st.lists(
     st.builds(
@@ -29,3 +35,15 @@ def test_more_at_once_are_proposed_only_if_they_bring_something() -> None:
     alone = Rate(1 << 20, 1, 100.0)
     assert propose([alone, Rate(1 << 20, 2, 102.0)]) == Proposal(1 << 20, 1)
     assert propose([alone, Rate(1 << 20, 2, 190.0), Rate(1 << 20, 4, 195.0)]) == Proposal(1 << 20, 2)
+
+
+@pytest.mark.anyio
+async def test_a_size_that_something_on_the_way_refuses_ends_the_trying_of_sizes(tmp_path: Path) -> None:
+    """A proxy's limit on requests: smaller ones have just worked, and are what is proposed."""
+    async with Emulator(tmp_path / "server", body_limit=2 * MIB) as server:
+        async with Client(server.url, user="demo", password="demo", settings=Settings(chunk_size=16 * MIB)) as client:
+            rates = [rate async for rate in measure(client, seconds=0.05)]
+
+        assert [rate.chunk_size for rate in rates if rate.at_once == 1] == [256 * KIB, MIB]
+        assert {rate.at_once for rate in rates} > {1}
+        assert not await server.open_handlers()

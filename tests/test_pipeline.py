@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import sys
 import threading
 import weakref
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncupload import AsyncUploadError, IteratorSource, SourceChanged, SourceUnreadable, _pipeline
-from asyncupload._cutting import ChunkBuffer
+from asyncupload._cutting import Buffer, ChunkBuffer
 from asyncupload._pipeline import INLINE, SealedChunk, sealed_chunks
 
 pytestmark = pytest.mark.anyio
@@ -64,14 +65,14 @@ class Endless:
         self.closed = False
         self.made = 0
         self.most_alive = 0
-        self._known: list[weakref.ref[Buffer]] = []
+        self._known: list[weakref.ref[Counted]] = []
 
     def alive(self) -> int:
         self._known = [reference for reference in self._known if reference() is not None]
         return len(self._known)
 
-    def _make(self) -> "Buffer":
-        buffer = Buffer(b"content")
+    def _make(self) -> "Counted":
+        buffer = Counted(b"content")
         self._known.append(weakref.ref(buffer))
         self.made += 1
         self.most_alive = max(self.most_alive, self.alive())
@@ -86,7 +87,7 @@ class Endless:
             self.closed = True
 
 
-class Buffer(bytearray):
+class Counted(bytearray):
     """One that can be referred to weakly, to see when it goes."""
 
 
@@ -245,6 +246,17 @@ async def test_few_bytes_are_not_sent_to_a_thread(monkeypatch: pytest.MonkeyPatc
     await anyio.wait_all_tasks_blocked()
     assert not task.done()
     task.cancel()
+
+
+async def test_what_was_checksummed_when_it_was_read_needs_no_worker() -> None:
+    threads, buffer = anyio.CapacityLimiter(1), Buffer(10)
+    await threads.acquire_on_behalf_of(object())
+    buffer.fill(io.BytesIO(b"content").readinto)
+
+    with anyio.fail_after(10):
+        (chunk,) = await pull(Cut(buffer.content).chunks(), threads)
+
+    assert chunk.crc32 == zlib.crc32(b"content")
 
 
 # ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────

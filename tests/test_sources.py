@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
 
 import aiofiles
@@ -38,6 +39,7 @@ from asyncupload import (
     SourceUnreadable,
     UsageError,
 )
+from asyncupload.settings import SMALLEST_CHUNK
 from asyncupload.sources import Content, as_source
 
 P = ParamSpec("P")
@@ -805,8 +807,8 @@ SEEN_FROM_INSIDE: dict[str, Callable[[Path], None]] = {
 SEEN_FROM_OUTSIDE: dict[str, Callable[[Path], None]] = {"was replaced": replace, "was removed": remove}
 """Faults 4 and 5: the open file is the same, but its name leads elsewhere."""
 
-SMALL, LARGE = 5_000, 3_000_000
-"""Bytes. The small file is in a buffer as a whole after its first chunk, the large one never is."""
+SMALL, LARGE = 300_000, 3_000_000
+"""Bytes. Even the small file is too large to be read at once when it is opened."""
 
 
 async def read_on_while(
@@ -893,8 +895,8 @@ async def test_a_file_object_does_not_care_for_its_name(how: str, tmp_path: Path
 
 
 MESSAGES: dict[str, str] = {
-    "shrank": r"(shrank: \d+ of 5000 bytes|went from 5000 to 2500 bytes)",
-    "grew": r"(grew: more than 5000 bytes|went from 5000 to 5004 bytes)",
+    "shrank": r"(shrank: \d+ of 300000 bytes|went from 300000 to 150000 bytes)",
+    "grew": r"(grew: more than 300000 bytes|went from 300000 to 300004 bytes)",
     "was rewritten": "was written to while it was read",
     "was replaced": "was replaced by another file while it was read",
     "was removed": "was removed while it was read",
@@ -909,6 +911,46 @@ async def test_what_happened_to_the_file_is_said(how: str, tmp_path: Path, threa
         await read_on_while(PathSource(path), path, {**SEEN_FROM_INSIDE, **SEEN_FROM_OUTSIDE}[how], threads, 1)
 
 
+@pytest.mark.parametrize("size", [1, 100, SMALLEST_CHUNK])
+@pytest.mark.parametrize("how", [*SEEN_FROM_INSIDE, *SEEN_FROM_OUTSIDE])
+async def test_what_is_read_at_once_stays_as_it_was(how: str, size: int, tmp_path: Path, threads: Executor) -> None:
+    """All of a file that fits into any server's chunk is read when it is opened, and what happens to it later does not
+    matter."""
+    before = os.urandom(size)
+    path = written(before, tmp_path / "file")
+
+    async with PathSource(path).open(threads) as content:
+        assert descriptors(path) == 0
+        await anyio.to_thread.run_sync({**SEEN_FROM_INSIDE, **SEEN_FROM_OUTSIDE}[how], path)
+        assert b"".join(await all_chunks(content, SMALLEST_CHUNK)) == before
+
+
+@pytest.mark.parametrize("moment", ["c_call", "c_return"], ids=["before the bytes are read", "after"])
+@pytest.mark.parametrize("how", [*SEEN_FROM_INSIDE, *SEEN_FROM_OUTSIDE])
+async def test_what_is_read_at_once_is_not_vouched_for_if_it_changes_meanwhile(
+    how: str, moment: str, tmp_path: Path
+) -> None:
+    path, changed = written(os.urandom(10_000), tmp_path / "file"), False
+    os.utime(path, ns=(0, 0))  # or what is written at once could have the time stamp of before
+
+    def change(frame: FrameType, event: str, called: object) -> None:
+        nonlocal changed
+        if not changed and event == moment and getattr(called, "__name__", "") == "readinto":
+            changed = True
+            {**SEEN_FROM_INSIDE, **SEEN_FROM_OUTSIDE}[how](path)
+
+    threading.setprofile(change)
+    try:
+        with ThreadPoolExecutor(1) as fresh, pytest.raises(SourceChanged):
+            async with PathSource(path).open(fresh):
+                pass
+    finally:
+        threading.setprofile(None)
+
+    assert changed
+    assert descriptors(path) == 0
+
+
 async def test_nothing_is_said_of_a_file_that_was_only_looked_at(tmp_path: Path, threads: Executor) -> None:
     """Reading changes the time of access, and a new link changes the inode's: neither changes a byte."""
     path = written(CONTENT, tmp_path / "file")
@@ -921,20 +963,56 @@ async def test_nothing_is_said_of_a_file_that_was_only_looked_at(tmp_path: Path,
     assert b"".join(await read_on_while(PathSource(path), path, look, threads, 1)) == CONTENT
 
 
+# ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def slowly(data: bytes, step: int) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(data), step):
+        yield data[start : start + step]
+
+
+@pytest.mark.parametrize("kind", ["path", "iterator"])
+@pytest.mark.parametrize("kept", [0, 1, 3])
+async def test_memory_is_used_again_as_soon_as_nobody_holds_it(
+    kept: int, kind: str, tmp_path: Path, threads: Executor
+) -> None:
+    """Fresh memory for each chunk costs the system more than to read it. One more than are held is being filled."""
+    data, size, seen = os.urandom(20 * 50_000), 50_000, set()
+    held: list[memoryview] = []
+    source = PathSource(written(data, tmp_path / "file")) if kind == "path" else IteratorSource(slowly(data, 7_000))
+
+    async with source.open(threads) as content:
+        async for chunk in content.chunks(size):
+            assert isinstance(chunk, memoryview)
+            seen.add(id(chunk.obj))
+            held = [*held, chunk][-kept:] if kept else []
+            del chunk
+
+    assert len(seen) == kept + 1
+
+
+async def test_a_chunk_that_is_held_stays_as_it_was(tmp_path: Path, threads: Executor) -> None:
+    data = os.urandom(1_000_000)
+
+    async with PathSource(written(data, tmp_path / "file")).open(threads) as content:
+        held = [chunk async for chunk in content.chunks(70_000)]
+
+    assert b"".join(held) == data
+
+
 # ── what is released ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_path_is_closed_after_reading(tmp_path: Path, threads: Executor) -> None:
-    path = written(CONTENT, tmp_path / "file")
+    path = written(os.urandom(SMALL), tmp_path / "file")
     async with PathSource(path).open(threads) as content:
         assert descriptors(path) == 1
-        await all_chunks(content, 100)
-
-    assert descriptors(path) == 0
+        await all_chunks(content, 1000)
+        assert descriptors(path) == 0
 
 
 async def test_a_path_is_closed_when_it_is_left_early(tmp_path: Path, threads: Executor) -> None:
-    path = written(CONTENT, tmp_path / "file")
+    path = written(os.urandom(SMALL), tmp_path / "file")
     with pytest.raises(LookupError):  # noqa: PT012
         async with PathSource(path).open(threads) as content:
             await anext(content.chunks(100))

@@ -4,13 +4,7 @@ from dataclasses import dataclass
 
 from asyncupload._place import IfExists
 from asyncupload.errors import UsageError
-from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK
-
-LARGE = 16 * MIB
-"""Bytes. From this size on a file goes in large chunks: fewer round trips."""
-
-LARGE_CHUNK = 4 * MIB
-"""Bytes."""
+from asyncupload.settings import MIB
 
 LONGEST_WAIT = 3600.0
 """Seconds between two attempts for one file, at most."""
@@ -33,9 +27,6 @@ class LoadOptions:
 
     memory: int = 96 * MIB
     """Bytes of file content that all files in flight hold at most, those kept for retries included."""
-
-    chunk_size: int | None = None
-    """Bytes per chunk to ask for; None asks for 1 MiB, and for 4 MiB for large files."""
 
     limit_rate: int | None = None
     """Bytes per second that are read, and so sent, at most; None for no limit."""
@@ -64,17 +55,7 @@ class LoadOptions:
                 raise UsageError(f"{name} must be more than 0")
         if self.limit_rate is not None and self.limit_rate <= 0:
             raise UsageError("limit_rate must be more than 0")
-        if self.chunk_size is not None and not SMALLEST_CHUNK <= self.chunk_size <= LARGEST_CHUNK:
-            raise UsageError(
-                f"chunk_size is {self.chunk_size} bytes; the protocol allows {SMALLEST_CHUNK} to {LARGEST_CHUNK}"
-            )
 
     def wait_after(self, attempts: int) -> float:
         """Seconds until a file is tried again that has failed so often, at least once."""
         return min(self.retry_after * 2.0 ** min(attempts - 1, 20), LONGEST_WAIT)
-
-    def chunk_for(self, size: int | None) -> int:
-        """Bytes per chunk for a file of ``size`` bytes."""
-        if self.chunk_size is not None:
-            return self.chunk_size
-        return MIB if size is not None and size < LARGE else LARGE_CHUNK

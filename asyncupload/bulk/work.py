@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from asyncupload._budget import Budget
+from asyncupload._limits import most_held
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
 from asyncupload.checkpoints import Commit
@@ -188,10 +189,9 @@ class Work:
             raise
 
     async def _uploaded(self, source: WatchedSource) -> Receipt:
-        item, chunk_size = self._row.item, self._options.chunk_for(self._row.item.size)
-        at_most = (self._client.settings.depth + 2) * chunk_size
+        item, settings = self._row.item, self._client.settings
         before = time.monotonic()
-        async with self._bench.budget.share(at_most if item.size is None else min(item.size, at_most)):
+        async with self._bench.budget.share(most_held(settings.depth, item.size, settings.chunk_size)):
             self._bench.meter.memory_waited += time.monotonic() - before
             return await self._client.upload(
                 source,
@@ -199,7 +199,6 @@ class Work:
                 if_exists=self._options.if_exists,
                 version_comment=item.metadata.version_comment,
                 properties=self._properties(),
-                chunk_size=chunk_size,
                 folder_exists=True,
                 checkpoints=self._notes,
                 on_event=self._listen,

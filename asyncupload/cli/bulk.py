@@ -10,11 +10,11 @@ import click
 
 from asyncupload.bulk import places
 from asyncupload.bulk.manifest import STANDARD_INPUT, Manifest
-from asyncupload.bulk.options import LARGE_CHUNK, LoadOptions
+from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.rules import TreeRules
 from asyncupload.bulk.tree import Tree
 from asyncupload.errors import AsyncUploadError, UsageError
-from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK, Settings
+from asyncupload.settings import DEFAULT_CHUNK, MIB, Settings
 
 from . import results
 from .amounts import bytes_of
@@ -69,7 +69,8 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     "--chunk-size",
     type=bytes_of,
     metavar="BYTES",
-    help="Bytes per chunk to ask for; 1MiB, or 4MiB for large files, if missing.",
+    default=DEFAULT_CHUNK,
+    help="Bytes per chunk to ask for.  [default: 2816KiB]",
 )
 @option(
     "--encoding",
@@ -147,7 +148,6 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
         # Any other file that is named by mistake would be taken for a damaged journal, and moved aside.
         raise UsageError(f"the journal {journal} must end in {places.SUFFIX}; asyncupload jobs finds it by that")
     items, left_out = _planned(source, destination, [journal, given["ledger"], given["report"]], given)
-    most = given["chunk_size"] or LARGE_CHUNK
     return Job(
         connection=connection,
         plan=Plan(
@@ -158,7 +158,7 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
             destination=destination,
         ),
         options=LoadOptions(**{name: given[name] for name in _OF_LOADS}),
-        settings=Settings(chunk_size=min(max(most, SMALLEST_CHUNK), LARGEST_CHUNK), encoding=given["encoding"]),
+        settings=Settings(chunk_size=given["chunk_size"], encoding=given["encoding"]),
         journal=journal,
         grace=given["grace"],
         report=given["report"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncupload.errors import UsageError
-from asyncupload.settings import LARGEST_CHUNK, MIB, SMALLEST_CHUNK, Settings
+from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Settings
 
 if TYPE_CHECKING:
     from asyncupload.client import Client
@@ -153,7 +153,7 @@ def chunk_size_option(command: Command) -> Command:
         "--chunk-size",
         type=click.IntRange(SMALLEST_CHUNK, LARGEST_CHUNK),
         metavar="BYTES",
-        default=MIB,
+        default=DEFAULT_CHUNK,
         show_default=True,
         help="Bytes per chunk to ask the server for.",
     )(command)

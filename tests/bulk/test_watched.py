@@ -43,14 +43,14 @@ async def test_nobody_hashes_unasked() -> None:
 
 async def test_a_pass_that_breaks_off_leaves_no_sum(tmp_path: Path) -> None:
     path = tmp_path / "growing"
-    path.write_bytes(b"x" * 5000)
+    path.write_bytes(b"x" * 500_000)
     source = watched(PathSource(path))
 
     async def written_to_meanwhile() -> None:
         with ThreadPoolExecutor(1) as threads:
             async with source.open(threads) as content:
-                async for _ in content.chunks(1000):
-                    path.write_bytes(b"y" * 6000)
+                async for _ in content.chunks(100_000):
+                    path.write_bytes(b"y" * 600_000)
 
     with pytest.raises(SourceChanged):
         await written_to_meanwhile()

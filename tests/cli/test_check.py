@@ -15,7 +15,7 @@ def test_in_words_it_names_the_server_the_user_and_what_is_granted(server: Serve
     assert told == [
         f"server         {server.url}/srv.asmx, version 8.7.0.0",
         "user           jsmith",
-        "chunk size     1.0 MiB granted",
+        "chunk size     2.8 MiB granted",
         "document size  not limited, or not told",
     ]
     assert re.fullmatch(r"round trip     \d+\.\d ms", round_trip)

@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 import asyncupload
 from asyncupload.emulator import Emulator
+from asyncupload.settings import DEFAULT_CHUNK
 from web.serving import FRAMEWORKS, PAGE, application, backend, browser, example, until
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,7 @@ async def test_a_file_in_a_form_is_stored(framework: str, server: Emulator) -> N
 @pytest.mark.parametrize("declared", ["Content-Length: 8000000", "Transfer-Encoding: chunked"])
 async def test_a_browser_that_goes_away_leaves_nothing(framework: str, declared: str, server: Emulator) -> None:
     """Fault 28. The server has chunks by then, the body is shorter than declared, or has no end."""
-    body = os.urandom(3 * MIB)
+    body = os.urandom(6 * MIB)
     if "chunked" in declared:
         body = b"%x\r\n%s\r\n" % (len(body), body)
     async with backend(application(example(framework))) as url:
@@ -133,16 +134,16 @@ async def test_the_progress_of_a_relay_is_told_in_another_request(server: Emulat
     async with (
         backend(application(example("How far it is"))) as url,
         aiohttp.ClientSession() as session,
-        browser(f"{url}/files/report.bin", f"Content-Length: {3 * MIB}") as writer,
+        browser(f"{url}/files/report.bin", f"Content-Length: {3 * DEFAULT_CHUNK}") as writer,
     ):
-        writer.write(bytes(2 * MIB))
+        writer.write(bytes(2 * DEFAULT_CHUNK))
         await until(lambda: "UploadFileChunk" in [call.operation for call in server.calls])
         async with session.get(f"{url}/files/report.bin/events") as answer:
-            while (line := await answer.content.readline()) != b"data: %d\n" % MIB:
+            while (line := await answer.content.readline()) != b"data: %d\n" % DEFAULT_CHUNK:
                 assert line in {b"data: 0\n", b"\n"}
-            writer.write(bytes(MIB))
+            writer.write(bytes(DEFAULT_CHUNK))
             await answer.read()
-    assert (await server.content(TO)).stat().st_size == 3 * MIB
+    assert (await server.content(TO)).stat().st_size == 3 * DEFAULT_CHUNK
 
 
 async def test_an_error_of_ours_is_answered(server: Emulator) -> None:

@@ -115,7 +115,7 @@ async def test_an_event_stream_that_is_left_leaves_nothing(client: Client, emula
 async def test_a_browser_that_goes_away_leaves_nothing(server: Emulator) -> None:
     async with backend(application(example("Starlette"))) as url:
         async with browser(f"{url}/files/report.bin", "Content-Length: 8000000") as writer:
-            writer.write(os.urandom(3_000_000))
+            writer.write(os.urandom(6_000_000))
             await until(lambda: "UploadFileChunk" in [call.operation for call in server.calls])
         await until(lambda: "DeleteUploadHandler" in [call.operation for call in server.calls])
     assert await server.documents() == []
