@@ -10,8 +10,8 @@ from rounds import MIB, Way, in_turns, random_file, ratios, sink
 
 RUNS = 5
 LIMITS: tuple[tuple[str, str, float], ...] = (
-    ("CPU of one file, to the floor's", "4 MiB chunks", 4.0),
-    ("CPU of one small file, to that of the same calls by aiohttp alone", "4 KiB", 6.0),
+    ("CPU of one file, to the floor's", "4 MiB chunks", 2.8),
+    ("CPU of one small file, to that of the same calls by aiohttp alone", "4 KiB", 4.5),
 )
 """What, of which case, and the most that the median ratio may be."""
 

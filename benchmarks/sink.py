@@ -17,11 +17,14 @@ It prints ``{"url": …}`` when it is ready, and what came when it is terminated
 
 import argparse
 import asyncio
+import fcntl
 import json
 import re
 import resource
 import signal
 import ssl
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
@@ -29,9 +32,6 @@ from urllib.parse import unquote_plus
 from zlib_ng import zlib_ng
 
 BUFFER = 1024 * 1024
-SLACK = 0.002
-"""Seconds that the line may be behind the clock in the middle of a request: what waits in the kernel's buffer while
-this process does something else would have come off a real line meanwhile."""
 SPIN = 0.0015
 """Seconds before a moment at which timers, which have the grain of a millisecond, are no longer trusted."""
 
@@ -50,11 +50,15 @@ class Line:
     """Bytes per second; 0 for as fast as they come."""
     free_at: float = 0.0
 
-    def take(self, now: float, size: int, *, first: bool) -> float:
-        """When the last of these bytes is off the line. The ``first`` of a request cannot have been on it before."""
+    def take(self, now: float, size: int, *, waited: bool) -> float:
+        """When the last of these bytes is off the line.
+
+        Those that ``waited`` in the kernel's buffer, because they came faster than the line has them, followed on those
+        before, however late this process looks.
+        """
         if not self.bandwidth:
             return now
-        self.free_at = max(self.free_at, now if first else now - SLACK) + size / self.bandwidth
+        self.free_at = (self.free_at if waited else max(self.free_at, now)) + size / self.bandwidth
         return self.free_at
 
 
@@ -97,7 +101,8 @@ class Sink(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(BUFFER))
         self._filled = 0
         self._request: Request | None = None
-        self._first = True
+        self._waiting = 0
+        """Bytes that were in the kernel's buffer when the line was free for them."""
         self._asked_to_go_on = False
         self._loop = asyncio.get_running_loop()
 
@@ -110,20 +115,27 @@ class Sink(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._counts.bytes += nbytes
-        due = self._line.take(self._loop.time(), nbytes, first=self._first)
-        self._first = False
+        due = self._line.take(self._loop.time(), nbytes, waited=self._waiting > 0)
+        self._waiting = max(0, self._waiting - nbytes)
         if self._request is None:
             self._filled += nbytes
             self._begin()
         else:
             self._count(self._request, self._buffer[:nbytes])
         if self._request is not None and self._request.left == 0:
-            request, self._request, self._filled, self._first = self._request, None, 0, True
+            request, self._request, self._filled, self._waiting = self._request, None, 0, 0
             content = self._answer(request)
             self._at(due + self._line.rtt, lambda: self._transport.write(content))
         elif due > self._loop.time():
             self._transport.pause_reading()
-            self._at(due, self._transport.resume_reading)
+            self._at(due, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._line.bandwidth:
+            count = bytearray(4)
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+            self._waiting = int.from_bytes(count, sys.byteorder)
+        self._transport.resume_reading()
 
     def _at(self, due: float, act: Callable[[], None]) -> None:
         if self._transport.is_closing():
