@@ -650,3 +650,25 @@ async def test_leaving_does_not_wait_for_a_checksum_that_cannot_begin(threads: a
         with anyio.fail_after(5):
             async with sealed_chunks(Cut(b"a", b"b", b"c").chunks(), depth=3, threads=threads):
                 await anyio.wait_all_tasks_blocked()
+
+
+async def test_a_source_that_does_not_close_is_left_to_itself_no_longer_than_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_pipeline, "CLOSING", 0.05)
+    cancelled = 0
+
+    async def stuck() -> AsyncGenerator[bytes, None]:
+        nonlocal cancelled
+        yield b"a"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled += 1
+            await asyncio.Event().wait()
+
+    with anyio.fail_after(10):
+        async with sealed_chunks(stuck(), depth=1, threads=anyio.CapacityLimiter(1)):
+            await anyio.wait_all_tasks_blocked()
+
+    assert cancelled == 1

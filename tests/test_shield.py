@@ -301,3 +301,45 @@ async def test_the_error_of_what_ended_anyway_is_nobodys() -> None:
     await asyncio.sleep(0)
     await ended(task)
     await ended(task)
+
+
+async def test_what_outlives_its_grace_is_cancelled_until_it_gives_in() -> None:
+    cancelled = 0
+
+    async def stubborn() -> None:
+        nonlocal cancelled
+        while cancelled < 4:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+
+    async def obedient() -> None:
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.ensure_future(stubborn()), asyncio.ensure_future(obedient())]
+    await asyncio.sleep(0)
+    with anyio.fail_after(10):
+        await ended(*tasks, grace=0.01)
+
+    assert all(task.done() for task in tasks)
+    assert cancelled == 4
+
+
+async def test_within_its_grace_nothing_is_cancelled_twice() -> None:
+    """What a source awaits in its cleaning up must not be torn again."""
+    cleaned = False
+
+    async def cleaning_up() -> None:
+        nonlocal cleaned
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.3)
+            cleaned = True
+
+    task = asyncio.ensure_future(cleaning_up())
+    await asyncio.sleep(0)
+    await ended(task, grace=LONG)
+
+    assert cleaned

@@ -81,6 +81,7 @@ class WatchedSource:
                 if digest is not None:
                     await anyio.to_thread.run_sync(digest.update, chunk, limiter=self._threads)
                 yield chunk
+                del chunk  # its buffer is wanted for what is read next
         finally:
             await chunks.aclose()
         self.sha256 = digest.hexdigest() if digest is not None else ""
