@@ -57,7 +57,7 @@ class Extent:
 
 QUICK = Extent(3, 256 * MIB, 32 * MIB, 16 * MIB, 200, (64 * MIB, 256 * MIB), (100, 1000), (MIB, 4 * MIB))
 FULL = Extent(
-    5, 2048 * MIB, 128 * MIB, 64 * MIB, 10_000, (1024 * MIB, 10240 * MIB), (1000, 100_000), (MIB, 4 * MIB, 16 * MIB)
+    5, 2048 * MIB, 96 * MIB, 48 * MIB, 10_000, (1024 * MIB, 10240 * MIB), (1000, 100_000), (MIB, 4 * MIB, 16 * MIB)
 )
 
 RIVALS = ("floor", "requests", "httpx", "formdata", "formdata-uvloop", "curl", "ours", "ours-uvloop")
