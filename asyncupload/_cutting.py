@@ -11,32 +11,37 @@ ChunkBuffer: TypeAlias = bytes | bytearray | memoryview
 """One chunk's bytes. Nobody writes to them as long as somebody holds them, so a retry sends what was checksummed."""
 
 
-class Buffer(bytearray):
-    """What chunks are put together in, one after another.
+_STEP = memoryview(bytes(1024 * 1024))
 
-    Args:
-        size: Bytes that it takes.
+
+class Buffer(bytearray):
+    """What chunks are put together in, one after another. Grows with the first of them.
+
+    Attributes:
+        filled: Bytes that :meth:`fill` read last.
+        crc32: Their checksum; None before.
     """
 
-    def __init__(self, size: int) -> None:
-        # Room for one byte more, so that `free` never moves it.
-        super().__init__(size + 1)
-        self.pop()
+    def __init__(self) -> None:
+        super().__init__()
         self.filled = 0
-        """Bytes that :meth:`fill` read last."""
         self.crc32: int | None = None
-        """Their checksum; None before."""
 
-    def fill(self, readinto: Callable[[memoryview], int]) -> int:
-        """Read until it is full or nothing is left, and checksum what came: work for a thread.
+    def fill(self, readinto: Callable[[memoryview], int], size: int) -> int:
+        """Read ``size`` bytes, or what is left, and checksum them: work for a thread.
 
         Returns:
             How many bytes it was.
         """
+        filled, count = 0, -1
+        while filled < size and count:
+            if filled == len(self):
+                # By steps: new memory is cleared with the interpreter's lock held, which would keep the loop waiting.
+                self.extend(_STEP[: size - filled])
+            with memoryview(self) as view:
+                count = readinto(view[filled:size])
+            filled += count
         with memoryview(self) as view:
-            filled = 0
-            while filled < len(view) and (count := readinto(view[filled:])):
-                filled += count
             self.filled, self.crc32 = filled, _checksum.crc32(view[:filled])
         return filled
 
@@ -68,14 +73,9 @@ def known_crc32(data: ChunkBuffer) -> int | None:
 
 
 class Buffers:
-    """One source's. Used again and again: fresh memory costs the system more than reading into it.
+    """One source's. Used again and again: fresh memory costs the system more than reading into it."""
 
-    Args:
-        size: Bytes of each.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self) -> None:
         self._made: list[Buffer] = []
 
     def take(self) -> Buffer:
@@ -83,7 +83,7 @@ class Buffers:
         for buffer in self._made:
             if buffer.free:
                 return buffer
-        self._made.append(Buffer(self._size))
+        self._made.append(Buffer())
         return self._made[-1]
 
 
@@ -180,9 +180,7 @@ class Pieces:
             await self._iterator.aclose()
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        if self.size is not None:
-            size = max(1, min(size, self.size))  # a byte too many is found out, and needs room for that
-        count, buffers = Count(self.size, self._name), Buffers(size)
+        count, buffers = Count(self.size, self._name), Buffers()
         while chunk := await self._gather(size, buffers):
             count.add(len(chunk))
             yield chunk

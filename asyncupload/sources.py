@@ -190,8 +190,8 @@ class _OpenFile:
 
     def _read_whole(self) -> Views:
         """All of it: one chunk on every server that keeps the protocol."""
-        buffer = Buffer(self.size)
-        self.fill(buffer)
+        buffer = Buffer()
+        self.fill(buffer, self.size)
         self._count.end()
         self._watch.end()
         self.close()
@@ -202,13 +202,13 @@ class _OpenFile:
         """Whether it is."""
         return self._file.closed
 
-    def fill(self, buffer: Buffer) -> None:
-        """Read the next bytes, and checksum them.
+    def fill(self, buffer: Buffer, size: int) -> None:
+        """Read the next ``size`` bytes, or what is left, and checksum them.
 
         Raises:
             SourceChanged: There were more or fewer than in the beginning.
         """
-        filled = buffer.fill(self._file.readinto)
+        filled = buffer.fill(self._file.readinto, size)
         self._count.add(filled)
         if not filled:
             self._count.end()
@@ -239,11 +239,11 @@ class _FileContent:
         self.size = file.size
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        loop, buffers = asyncio.get_running_loop(), Buffers(min(size, self.size))
+        loop, buffers, size = asyncio.get_running_loop(), Buffers(), min(size, self.size)
         while not self._file.complete:
             buffer = buffers.take()
             with reading(self._file.name):
-                await loop.run_in_executor(self._threads, self._file.fill, buffer)
+                await loop.run_in_executor(self._threads, self._file.fill, buffer, size)
             yield buffer.content
         with reading(self._file.name):
             await loop.run_in_executor(self._threads, self._file.end)

@@ -13,23 +13,36 @@ from asyncupload._cutting import Buffer, Buffers, known_crc32
 
 
 def filled(data: bytes, size: int) -> Buffer:
-    buffer = Buffer(size)
-    buffer.fill(io.BytesIO(data).readinto)
+    buffer = Buffer()
+    buffer.fill(io.BytesIO(data).readinto, size)
     return buffer
 
 
 @given(data=st.binary(max_size=300), size=st.integers(1, 200), seed=st.integers(0, 99))
 def test_a_buffer_takes_what_there_is_however_it_comes(data: bytes, size: int, seed: int) -> None:
     """A read may give less than was asked for: on a network drive, or when a signal arrives."""
-    chance, source, buffer = random.Random(seed), io.BytesIO(data), Buffer(size)
+    chance, source, buffer = random.Random(seed), io.BytesIO(data), Buffer()
 
     def some(view: memoryview) -> int:
         return source.readinto(view[: chance.randint(1, len(view))])
 
-    assert buffer.fill(some) == min(len(data), size)
-    assert bytes(buffer.content) == data[:size]
-    assert known_crc32(buffer.content) == zlib.crc32(data[:size])
-    assert len(buffer) == size
+    for start in range(0, len(data) + 1, size):
+        expected = data[start : start + size]
+        assert buffer.fill(some, size) == len(expected)
+        assert bytes(buffer.content) == expected
+        assert known_crc32(buffer.content) == zlib.crc32(expected)
+        assert len(buffer) <= size
+
+
+def test_a_large_buffer_is_filled_to_its_end() -> None:
+    """It grows by steps."""
+    data = random.Random(1).randbytes(3_500_000)
+    source, buffer = io.BytesIO(data), Buffer()
+
+    assert buffer.fill(source.readinto, 3_000_000) == 3_000_000
+    assert bytes(buffer.content) == data[:3_000_000]
+    assert buffer.fill(source.readinto, 3_000_000) == 500_000
+    assert bytes(buffer.content) == data[3_000_000:]
 
 
 def test_a_buffer_that_is_looked_at_is_not_free() -> None:
@@ -70,15 +83,16 @@ def test_only_the_whole_has_a_known_checksum() -> None:
     assert known_crc32(whole[::-1]) is None
     assert known_crc32(bytes(whole)) is None
     assert known_crc32(memoryview(b"content")) is None
-    assert known_crc32(Buffer(10).first(7)) is None
+    assert known_crc32(memoryview(Buffer())) is None
 
 
 def test_there_are_no_more_buffers_than_are_looked_at_at_the_same_time() -> None:
-    buffers, taken, views = Buffers(10), set(), []
+    buffers, taken, views = Buffers(), set(), []
 
     for number in range(100):
         buffer = buffers.take()
         taken.add(id(buffer))
+        buffer[:10] = bytes(10)
         views.append(buffer.first(1 + number % 10))
         views = views[-3:]  # what was looked at before is let go of
 
@@ -86,7 +100,7 @@ def test_there_are_no_more_buffers_than_are_looked_at_at_the_same_time() -> None
 
 
 def test_a_buffer_is_never_handed_out_twice_while_somebody_looks() -> None:
-    buffers, kept = Buffers(10), []
+    buffers, kept = Buffers(), []
 
     for number in range(20):
         buffer = buffers.take()

@@ -249,9 +249,9 @@ async def test_few_bytes_are_not_sent_to_a_thread(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_what_was_checksummed_when_it_was_read_needs_no_worker() -> None:
-    threads, buffer = anyio.CapacityLimiter(1), Buffer(10)
+    threads, buffer = anyio.CapacityLimiter(1), Buffer()
     await threads.acquire_on_behalf_of(object())
-    buffer.fill(io.BytesIO(b"content").readinto)
+    buffer.fill(io.BytesIO(b"content").readinto, 10)
 
     with anyio.fail_after(10):
         (chunk,) = await pull(Cut(buffer.content).chunks(), threads)
