@@ -158,7 +158,7 @@ def facts() -> dict[str, Any]:
             versions[name] = "not installed"
     return {
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release().partition("-")[0]}",
+        "system": " ".join((platform.system(), platform.release().partition("-")[0])),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
