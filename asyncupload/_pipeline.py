@@ -67,8 +67,7 @@ class Line:
         self._chunks = chunks
         self._threads = threads
         self._places = asyncio.Semaphore(depth + 1)
-        self._queue: asyncio.Queue[_Pending | None] = asyncio.Queue()  # bounded by the places
-        self._failure: Exception | None = None
+        self._queue: asyncio.Queue[_Pending | Exception] = asyncio.Queue()  # bounded by the places
         self._workers: set[asyncio.Task[int]] = set()
         self._handed_out = 0
         # Tasks of asyncio's and no task group: that would wrap what the caller's loop raises, and a scope would cancel
@@ -81,16 +80,18 @@ class Line:
 
     async def _read(self) -> None:
         """The reader task. Its error travels down the line behind the chunks that were read before it."""
+        end: Exception = StopAsyncIteration()
         try:
             async with aclosing(self._chunks):
                 await self._pass_on()
         except Exception as error:  # noqa: BLE001  (raised where the chunks are pulled, bare and in order)
-            self._failure = error
+            end = error
         except asyncio.CancelledError:
             # If it was not us, something inside the source was cancelled: half of it must not pass for the whole.
-            self._failure = SourceUnreadable("the source was cancelled from within before it came to its end")
+            end = SourceUnreadable("the source was cancelled from within before it came to its end")
         finally:
-            self._queue.put_nowait(None)
+            self._queue.put_nowait(end)
+            del end  # its traceback has this frame: both would live until the garbage collector comes
 
     async def _pass_on(self) -> None:
         """Hold each chunk back until the next one is there, or the source has vouched for having given everything.
@@ -133,10 +134,9 @@ class Line:
         began = time.monotonic()
         pending = await self._queue.get()
         read = time.monotonic()
-        if pending is None:
-            self._queue.put_nowait(None)  # for whoever pulls again
-            failure, self._failure = self._failure, None
-            raise failure or StopAsyncIteration
+        if isinstance(pending, Exception):
+            self._queue.put_nowait(StopAsyncIteration())  # for whoever pulls again
+            raise pending
         self._handed_out += 1
         sealed = await pending.sealed(self._handed_out)
         self.waited_for_bytes += read - began

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -28,8 +28,7 @@ async def undisturbed(work: Coroutine[Any, Any, T], *, grace: float) -> T:
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
-        with anyio.CancelScope(shield=True):
-            await _outlast(task, grace)
+        await _outlast([task], grace)
         raise
     return task.result()
 
@@ -43,21 +42,9 @@ async def ended(*tasks: "asyncio.Future[Any]", grace: float = math.inf) -> None:
 
     On cancellation: likewise, then ``CancelledError`` goes on.
     """
-    deadline, cancelled = time.monotonic() + grace, False
     for task in tasks:
         task.cancel()
-    while left := [task for task in tasks if not task.done()]:
-        with anyio.CancelScope(shield=True):
-            try:
-                await asyncio.wait(left, timeout=None if math.isinf(grace) else max(deadline - time.monotonic(), 0.1))
-            except asyncio.CancelledError:
-                cancelled = True
-        if time.monotonic() >= deadline:
-            for task in left:
-                task.cancel()
-    for task in tasks:
-        _look_at(task)
-    if cancelled:
+    if await _outlast(tasks, grace):
         raise asyncio.CancelledError
 
 
@@ -67,15 +54,23 @@ def _look_at(task: "asyncio.Future[Any]") -> None:
         task.exception()
 
 
-async def _outlast(task: "asyncio.Future[Any]", grace: float) -> None:
-    """Wait until ``task`` is done, deaf to further cancellations, and cancel it when ``grace`` seconds are over."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + grace
-    while not task.done():
-        if loop.time() >= deadline:
-            task.cancel()
-        try:
-            await asyncio.wait({task}, timeout=max(deadline - loop.time(), 0.1))
-        except asyncio.CancelledError:
-            continue  # the first one is raised again by the caller; this one asks for the same
-    _look_at(task)
+async def _outlast(tasks: "Sequence[asyncio.Future[Any]]", grace: float) -> bool:
+    """Wait until ``tasks`` are done, deaf to cancellation, and cancel them when ``grace`` seconds are over.
+
+    Returns:
+        Whether a cancellation came meanwhile. Whoever calls sees that it goes on.
+    """
+    deadline, cancelled = time.monotonic() + grace, False
+    while left := [task for task in tasks if not task.done()]:
+        now = time.monotonic()
+        if now >= deadline:
+            for task in left:
+                task.cancel()
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.wait(left, timeout=None if math.isinf(deadline) else max(deadline - now, 0.1))
+            except asyncio.CancelledError:
+                cancelled = True
+    for task in tasks:
+        _look_at(task)
+    return cancelled

@@ -192,9 +192,7 @@ class _OpenFile:
         """All of it: one chunk on every server that keeps the protocol."""
         buffer = Buffer()
         self.fill(buffer, self.size)
-        self._count.end()
-        self._watch.end()
-        self.close()
+        self._vouch()
         return Views(buffer.content)
 
     @property
@@ -220,6 +218,9 @@ class _OpenFile:
             SourceChanged: It is not the file any more that was opened.
         """
         self._count.add(len(self._file.read(1)))
+        self._vouch()
+
+    def _vouch(self) -> None:
         self._count.end()
         self._watch.end()
         self.close()

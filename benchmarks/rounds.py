@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-KIB = 1 << 10
 MIB = 1 << 20
 
 Figures = Mapping[str, float]

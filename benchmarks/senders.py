@@ -28,6 +28,8 @@ from typing import Any
 import floor
 import vendor
 
+from asyncupload.settings import DEFAULT_CHUNK
+
 
 @dataclass
 class Job:
@@ -269,7 +271,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(SENDERS))
     parser.add_argument("--url", required=True)
     parser.add_argument("--file", required=True)
-    parser.add_argument("--chunk", type=int, default=2816 << 10)
+    parser.add_argument("--chunk", type=int, default=DEFAULT_CHUNK)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--depth", type=int, default=3)

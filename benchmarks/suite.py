@@ -15,7 +15,6 @@ from pathlib import Path
 import pages
 from rounds import (
     HERE,
-    KIB,
     MIB,
     Figures,
     Series,
@@ -29,6 +28,8 @@ from rounds import (
     sink,
     sparse_file,
 )
+
+from asyncupload.settings import DEFAULT_CHUNK
 
 GIGABIT = 125_000_000.0
 """Bytes per second."""
@@ -118,7 +119,7 @@ def lines(extent: Extent) -> Iterator[Series]:
 
 
 def _one_file(extent: Extent, file: Path, url: str, authority: str, milliseconds: int) -> Iterator[Series]:
-    for chunk in (MIB, 2816 * KIB, 4 * MIB, 16 * MIB):
+    for chunk in (MIB, DEFAULT_CHUNK, 4 * MIB, 16 * MIB):
         ways = available([Way(name, {"chunk": chunk}) for name in ("floor", "ours", "ours-uvloop")])
         results = in_turns(ways, extent.runs, url, authority, file)
         bound = _bound(chunk, milliseconds / 1000)
