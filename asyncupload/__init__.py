@@ -31,6 +31,7 @@ from .errors import (
     SourceMissing,
     SourceUnreadable,
     StoredDifferently,
+    StoredTwice,
     TargetUnwritable,
     TicketRefused,
     TimedOut,
@@ -57,6 +58,7 @@ from .events import (
     Unpacked,
     UnpackedItem,
     Verified,
+    Waiting,
 )
 from .properties import Properties, VersionNumber
 from .settings import Loss, Retries, Settings, Timeouts
@@ -122,6 +124,7 @@ __all__ = [
     "Stored",
     "StoredDifferently",
     "StoredDocument",
+    "StoredTwice",
     "TLSFailed",
     "TargetUnwritable",
     "TicketRefused",
@@ -133,6 +136,7 @@ __all__ = [
     "UnpackedItem",
     "UsageError",
     "Verified",
+    "Waiting",
     "VersionNumber",
     "__version__",
 ]

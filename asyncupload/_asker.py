@@ -12,13 +12,16 @@ from ._call import Call
 from ._outcome import outcome_of
 from ._reply import Answer
 from ._transport import Delivery, Transport
-from .errors import AsyncUploadError, ConnectFailed, ServerError
+from .errors import ANSWERED, AsyncUploadError, ConnectFailed, ServerError
 from .settings import KIB, MIB
 
 T = TypeVar("T")
 
 DESCRIPTION_LIMIT = 16 * MIB
 """Bytes. A real server's WSDL has some hundred operations."""
+
+FIRST_ATTEMPTS = 4
+"""Attempts to reach a server that never answered in the protocol's words."""
 
 INLINE = 64 * KIB
 """Bytes. Larger answers are parsed in a thread, so as not to hold up the loop."""
@@ -77,13 +80,19 @@ class Asker:
             read = await self._read(call, answer)
         except AsyncUploadError as error:
             error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
-            # An address that never spoke the protocol is more likely mistyped than in trouble for a moment.
             self._understood = self._understood or isinstance(error, ServerError)
-            if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
-                error.transient = False
+            self._weigh(error)
             raise
         self._understood = True
         return read
+
+    def _weigh(self, error: AsyncUploadError) -> None:
+        """Say how much patience a failure is worth, by what is known of this server."""
+        if isinstance(error, ServerError) and error.unexpected:  # as a deadlock in its database, which passes
+            error.transient, error.most_attempts = True, ANSWERED
+        # An address that never spoke the protocol is more likely mistyped than in trouble for long.
+        if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
+            error.most_attempts = FIRST_ATTEMPTS
 
     async def _encoded(self, call: Call[Any]) -> Body:
         encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM

@@ -7,8 +7,9 @@ from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redi
 REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
 
-REFUSED_FOR_CERTAIN = frozenset({400, 404, 405, 411, 413, 414, 415, 425, 429, 431})
-"""Given for the request as such, and never for its answer."""
+REFUSED_FOR_CERTAIN = frozenset({400, 405, 411, 413, 414, 415, 425, 429, 431})
+"""Given for the request as such, and never for its answer. Not 404: a gateway whose server is taken away says that of
+what runs on behind it."""
 
 
 def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostReply) -> Outcome:
@@ -19,7 +20,7 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
     * No connection, a redirect, a status given before the operation runs, a readable refusal: not applied.
     * A reply lost, late, cut off or foreign, 500, 502, 504, an exception inside the server: unknown.
     * To a request that makes a document (ASK), a status that something on the way may give after the operation has run
-      (a redirect, 401, 403, 407, 408, 503): unknown as well. To look costs less than a wrong word.
+      (a redirect, 401, 403, 404, 407, 408, 503): unknown as well. To look costs less than a wrong word.
 
     Args:
         error: How the request ended. A readable success is no error: it is applied.

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ._remote import Handler
+from ._retry import wait_to_begin_anew
 from ._staging import Reason, Staging, StartOver, Tally, Threads
 from .events import Audience, Committing, Restarted
 from .sources import Content, Source
@@ -35,6 +36,7 @@ class Passes:
         self._audience = audience
         self._log = log
         self._reasons = Counter[Reason]()
+        self._began = time.monotonic()
         self.commit_seconds = 0.0
         """Spent in ``commit``, in all passes."""
 
@@ -62,7 +64,10 @@ class Passes:
                 return await self._pass(content, opened, commit)
             except StartOver as again:
                 self._count_restart(again)
+                answering = again.reason is Reason.TOO_LARGE
             await opened.aclose()
+            if not answering:
+                await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
             content = await opened.enter_async_context(self._source.open(self._threads.reading))
 
     async def _pass(
@@ -81,14 +86,25 @@ class Passes:
                 self.commit_seconds += time.monotonic() - began
 
     def _count_restart(self, again: StartOver) -> None:
-        """Let the upload begin anew, if it can and has not too often."""
-        restarts = self._staging.settings.retries.restarts
-        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
-        limit = min(restarts, 1) if again.reason in {Reason.MISMATCH, Reason.REFUSED} else restarts
-        if again.reason is Reason.TOO_LARGE:
-            limit = HALVINGS
+        """Let the upload begin anew, if it can and the user's rules allow it."""
         self._reasons[again.reason] += 1
-        if not self._source.rereadable or self._reasons[again.reason] > limit or self.restarted > restarts:
+        if not self._source.rereadable or not self._allowed(again.reason):
             raise again.error
+        self._staging.begin_anew()
         self._log.info("upload_restarted", reason=str(again.error))
         self._audience.tell(Restarted(path=self._staging.path, reason=str(again.error)))
+
+    def _allowed(self, reason: Reason) -> bool:
+        """Whether one more pass is within the user's rules: their number, their time, their bytes."""
+        rules, staging = self._staging.settings.retries, self._staging
+        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
+        limit = min(rules.restarts, 1) if reason in {Reason.MISMATCH, Reason.REFUSED} else rules.restarts
+        if reason is Reason.TOO_LARGE:
+            limit = HALVINGS
+        again = staging.resent_bytes + staging.tally.sent
+        return (
+            self._reasons[reason] <= limit
+            and self.restarted <= rules.restarts
+            and time.monotonic() - self._began <= rules.restart_within
+            and (rules.restart_bytes is None or again <= rules.restart_bytes)
+        )

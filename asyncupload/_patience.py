@@ -1,18 +1,24 @@
 """One server's requests, outwaited: what a client's uploads and downloads share to get through trouble that passes."""
 
+import copy
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
+from ._log import get_logger
 from ._remote import Remote
-from ._retry import UNTIL_TIME_IS_UP, Pause, persist
+from ._retry import Pause, persist, without_end
 from ._shield import undisturbed
 from .errors import AsyncUploadError, ForeignReply, TimedOut
+from .events import Audience, Waiting
 from .settings import Settings
 
 T = TypeVar("T")
+
+WORTH_SAYING = 3.0
+"""Seconds of waiting for one request after which a user would like to know why nothing moves."""
 
 
 class Patience:
@@ -27,9 +33,25 @@ class Patience:
         self.remote = remote
         self.settings = settings
         self.pause = Pause()
-        self.congestion = 0
+        self._audience: Audience | None = None
+        self._path = ""
+
+    def told_to(self, audience: Audience, path: str) -> Self:
+        """The same, for one upload or download, whose audience hears of long waits.
+
+        Args:
+            audience: Told.
+            path: The document's.
+        """
+        own = copy.copy(self)
+        own._audience, own._path = audience, path  # noqa: SLF001  (its own class)
+        return own
+
+    @property
+    def congestion(self) -> int:
         """How many requests so far the server had no capacity for: refused for a while (429, 503), or not answered in
         time."""
+        return self.pause.congestion
 
     async def persist(
         self,
@@ -42,13 +64,28 @@ class Patience:
         Raises:
             AsyncUploadError: The last attempt's.
         """
-        return await persist(lambda: self._counted(attempt), self.settings.retries, pause=self.pause, on_retry=on_retry)
+        began, said = time.monotonic(), False
+
+        def retried(error: AsyncUploadError, number: int, wait: float) -> None:
+            nonlocal said
+            on_retry(error, number, wait)
+            if not said and time.monotonic() + wait - began >= WORTH_SAYING:
+                said = True
+                self._say(error)
+
+        return await persist(lambda: self._counted(attempt), self.settings.retries, pause=self.pause, on_retry=retried)
+
+    def _say(self, error: AsyncUploadError) -> None:
+        seconds = self.settings.retries.give_up_after
+        get_logger().warning("waiting_for_server", reason=str(error), give_up_after=seconds, destination=self._path)
+        if self._audience is not None:
+            self._audience.tell(Waiting(path=self._path, reason=str(error), give_up_after=seconds))
 
     async def _counted(self, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self.remote.with_ticket(attempt)
         except (TimedOut, ForeignReply) as error:
-            self.congestion += isinstance(error, TimedOut) or error.status in {429, 503}
+            self.pause.congestion += isinstance(error, TimedOut) or error.status in {429, 503}
             raise
 
     async def make(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -67,7 +104,7 @@ class Patience:
             Why it is left; empty if it is not. Never raises an error: the reason for coming here must go on.
         """
         grace = self.settings.timeouts.cleanup
-        rules = replace(self.settings.retries, attempts=UNTIL_TIME_IS_UP)
+        rules = without_end(self.settings.retries)
 
         async def bounded() -> str:
             try:

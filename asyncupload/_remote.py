@@ -28,6 +28,7 @@ from .errors import (
     HandlerLost,
     LoginRefused,
     Outcome,
+    ServerError,
     TicketRefused,
     UsageError,
 )
@@ -37,11 +38,24 @@ from .settings import LARGEST_CHUNK, MIB, Timeouts
 T = TypeVar("T")
 
 REPLY_LIMIT = MIB
-"""Bytes. The largest answer outside downloads is a list of versions."""
+"""Bytes of most answers."""
+
+VERSIONS_LIMIT = 64 * MIB
+"""Bytes. A version takes some 600 of them, and some documents have ten thousand versions."""
 
 
 NO_SUCH_OPERATION = "Web Service method name is not valid"
 """How ASP.NET's older web services say it, with HTTP 500."""
+
+NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
+"""How they say it to SOAP, as a fault of the sender's."""
+
+
+def lacks_operation(error: AsyncUploadError) -> bool:
+    """Whether a request failed for want of its operation, as on older servers."""
+    if isinstance(error, ForeignReply):
+        return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
+    return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text
 
 
 class Handler:
@@ -52,12 +66,14 @@ class Handler:
         chunk_size: Bytes of every chunk but the last.
         consumed: Whether a request to make a document of it may have been acted on. From then on it must not be
             deleted: that could race with the server, and lose what it is just storing.
+        asked_at: When the last such request left, by the clock of ``anyio.current_time``.
     """
 
     def __init__(self, grant: _wire.Grant) -> None:
         self.id = grant.handler
         self.chunk_size = grant.chunk_size
         self.consumed = False
+        self.asked_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Handler {self.id} of {self.chunk_size} bytes{', consumed' if self.consumed else ''}>"
@@ -78,6 +94,7 @@ class Remote:
     Attributes:
         wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
         asker: How requests travel.
+        creates_only: Whether a new document is made by the operation that can do nothing else, as far as is known.
     """
 
     def __init__(
@@ -104,7 +121,7 @@ class Remote:
         self._login = anyio.Lock(fast_acquire=True)
         self._refused: LoginRefused | None = None
         self._generation = 0
-        self._creates_only = True
+        self.creates_only = True
         self.name = ""
         self.wish = chunk_size
 
@@ -222,7 +239,7 @@ class Remote:
 
     async def versions(self, path: str) -> tuple[_wire.Version, ...]:
         """A document's versions."""
-        return await self._ask(_wire.versions(self._key(), path))
+        return await self._ask(_wire.versions(self._key(), path), limit=VERSIONS_LIMIT)
 
     async def lock(self, path: str) -> None:
         """Check a document out."""
@@ -269,23 +286,44 @@ class Remote:
         return False
 
     async def finalize(
-        self, handler: Handler, to: Destination, comment: str, properties: Properties = NONE_GIVEN, *, new: bool
+        self,
+        handler: Handler,
+        to: Destination,
+        comment: str,
+        properties: Properties = NONE_GIVEN,
+        *,
+        new: bool,
+        fall_back: bool = True,
     ) -> _wire.Stored:
         """Make a document of what is staged, or a version of one. Consumes the handler, and not only if it succeeds.
 
-        A ``new`` document is made by the operation that can do nothing else, where the server has it.
+        A ``new`` document is made by the operation that can do nothing else. Where the server has no such operation,
+        the one that also makes versions serves, but not without ``fall_back``.
         """
-        if new and self._creates_only:
+        if new and self.creates_only:
+            before = handler.consumed
             try:
                 call = _wire.finalize_new(self._key(), *to, handler.id, comment, properties)
                 return await self._finalize(handler, call)
-            except ForeignReply as error:
-                if error.status != 404 and NO_SUCH_OPERATION not in error.excerpt:
+            except AsyncUploadError as error:
+                if not fall_back or not await self._cannot_create(error, to):
                     raise
-                handler.consumed = False
-        stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
-        self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
-        return stored
+                handler.consumed = before
+            self.creates_only = False
+        return await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
+
+    async def _cannot_create(self, error: AsyncUploadError, to: Destination) -> bool:
+        """Whether ``error`` says that the server lacks the operation that only creates.
+
+        A bare 404 may be a gateway's word about a request that runs: then one that can do nothing gets another answer.
+        """
+        if not isinstance(error, ForeignReply) or error.status != 404:
+            return lacks_operation(error)
+        try:
+            await self._ask(_wire.finalize_new(self._key(), *to, _wire.NO_HANDLER, ""))
+        except AsyncUploadError as again:
+            return lacks_operation(again)
+        return False
 
     async def unpack(
         self, handler: Handler, folder: str, *, changed_only: bool, check_out: bool, notify: bool
@@ -307,6 +345,8 @@ class Remote:
         except BaseException:
             handler.consumed = handler.consumed or delivery.complete
             raise
+        finally:
+            handler.asked_at = delivery.at or anyio.current_time()
         handler.consumed = True
         return stored
 

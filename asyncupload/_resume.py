@@ -8,7 +8,7 @@ from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
 from ._remote import Handler
-from ._settle import find, settle
+from ._settle import Settlement, find
 from .checkpoints import Checkpoints, Commit
 from .errors import AsyncUploadError, Outcome, OutcomeUnknown
 from .events import Receipt
@@ -49,10 +49,13 @@ class Resumption:
     async def run(self) -> Receipt | None:
         """Look for the document; if it is not there, send the request once more, and look again.
 
+        A request that makes a version, and may be running yet, is not sent again: it would make another one.
+
         Returns:
             None if the document is not there, and the handler is gone: the bytes must be sent again.
 
         Raises:
+            StoredTwice: Two versions carry the token of this commit.
             OutcomeUnknown: Nobody can tell.
 
         On cancellation nothing is deleted, and ``CancelledError`` goes on.
@@ -61,7 +64,7 @@ class Resumption:
         place = Place(destination(commit.path), commit.existed, None)
         await self._patience.persist(self._remote.log_in)
         async with self._keeper.take_over(place):
-            stored = await self._found(place) or await self._finish(place)
+            stored = await self._found() or await self._finish(place)
         self._log.info("commit_resumed", found=stored is not None)
         if stored is None:
             return None
@@ -79,33 +82,47 @@ class Resumption:
             seconds=time.monotonic() - began,
         )
 
-    async def _found(self, place: Place) -> _wire.Stored | None:
-        commit = self._commit
-        return await self._patience.persist(lambda: find(self._remote, place, commit.crc32, commit.token))
+    async def _found(self) -> _wire.Stored | None:
+        return await self._patience.persist(lambda: find(self._remote, self._commit))
 
     async def _finish(self, place: Place) -> _wire.Stored | None:
         """The bytes may lie in the handler yet. A consumed one can do nothing twice: it refuses."""
+        if self._commit.existed and self._may_be_running:
+            raise self._unknown()
+        try:
+            return await self._ask_again(place)
+        except OutcomeUnknown:
+            raise
+        except AsyncUploadError as error:
+            self._log.info("commit_refused", reason=str(error))
+        if found := await self._found():
+            return found
+        if self._may_be_running:
+            raise self._unknown()
+        # After this a request that was held up on its way can do nothing any more, so one more look is the last word.
+        await self._patience.persist(lambda: self._remote.delete_handler(self._commit.handler))
+        return await self._found()
+
+    async def _ask_again(self, place: Place) -> _wire.Stored:
         commit, handler = self._commit, Handler(_wire.Grant(self._commit.handler, 0))
 
-        async def request() -> _wire.Stored:
+        async def request(fall_back: bool) -> _wire.Stored:  # noqa: FBT001  (handed on as it is)
             await self._checkpoints.committing(commit)
             return await self._remote.finalize(
-                handler, place.to, commit.comment, self._properties, new=not commit.existed
+                handler, place.to, commit.comment, self._properties, new=not commit.existed, fall_back=fall_back
             )
 
         try:
-            return await self._patience.persist(request)
+            await self._patience.persist(lambda: request(not self._may_be_running))
         except AsyncUploadError as error:
-            if error.outcome is Outcome.UNKNOWN:
-                return await settle(self._patience, place, commit.crc32, commit.token, request, error)
-            self._log.info("commit_refused", reason=str(error))
-        if found := await self._found(place):
-            return found
-        if self._may_be_running:
-            raise OutcomeUnknown(
-                f"{place.to.path}: the request to store it left a short time ago, and the document is not there; "
-                "look again when the server must have ended with it"
-            )
-        # After this a request that was held up on its way can do nothing any more, so one more look is the last word.
-        await self._patience.persist(lambda: self._remote.delete_handler(commit.handler))
-        return await self._found(place)
+            if error.outcome is not Outcome.UNKNOWN:
+                raise
+        # Looked for whatever the answer was: the request before may have come about as well.
+        ends = handler.asked_at + self._patience.settings.timeouts.finalize
+        return await Settlement(self._patience, commit, request, ends=ends).run()
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"{self._commit.path}: the request to store it left a short time ago, and the document is not there; "
+            "look again when the server must have ended with it"
+        )

@@ -1,8 +1,10 @@
 """How long to wait and whether to go on. Knows outcomes, not requests; the only room in which time is waited out."""
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import anyio
@@ -12,35 +14,69 @@ from .settings import Retries
 
 T = TypeVar("T")
 
-UNTIL_TIME_IS_UP = 1_000_000
-"""Attempts, where a time limit around them is what ends them."""
+
+def without_end(rules: Retries) -> Retries:
+    """The same waits, for attempts that only a time limit around them ends."""
+    return replace(rules, attempts=None, give_up_after=math.inf)
 
 
-def next_wait(error: AsyncUploadError, failures: int, rules: Retries, chance: float) -> float | None:
+def next_wait(
+    error: AsyncUploadError, failures: int, rules: Retries, chance: float, elapsed: float = 0.0
+) -> float | None:
     """Seconds to wait before the same request goes again, or None to give up.
 
-    ``min(first_wait · 2^(failures - 1), longest_wait) · (1 - chance / 2)``, or the server's own wish if that is longer,
-    up to ``longest_obeyed``. Only what was certainly not applied, and may pass, is tried again.
+    The backoff, or the server's own wish if that is longer, up to ``longest_obeyed``. Only what was certainly not
+    applied, and may pass, is tried again. The last attempt is made when ``give_up_after`` is over, not before.
 
     Args:
         error: How the last attempt ended.
         failures: How many attempts have failed in a row, at least 1.
         rules: The user's.
         chance: Between 0 and 1, drawn at random, so that many clients do not come back in the same instant.
+        elapsed: Seconds since the first of them failed.
     """
-    if not error.transient or error.outcome is not Outcome.NOT_APPLIED or failures >= rules.attempts:
+    if not error.transient or error.outcome is not Outcome.NOT_APPLIED:
         return None
-    # 2.0 ** 1024 overflows, and long before that the cap has taken over.
-    backoff = min(rules.first_wait * 2.0 ** min(failures - 1, 60), rules.longest_wait) * (1 - chance / 2)
+    if failures >= _most_attempts(error, rules) or elapsed >= rules.give_up_after:
+        return None
     wish = min(error.retry_after or 0.0, rules.longest_obeyed)
-    return max(backoff, wish)
+    return max(min(backoff(failures, rules, chance), rules.give_up_after - elapsed), wish)
+
+
+def backoff(failures: int, rules: Retries, chance: float) -> float:
+    """``min(first_wait · 2^(failures - 1), longest_wait) · (1 - chance / 2)`` seconds."""
+    # 2.0 ** 1024 overflows, and long before that the cap has taken over.
+    return min(rules.first_wait * 2.0 ** min(failures - 1, 60), rules.longest_wait) * (1 - chance / 2)
+
+
+async def wait_to_begin_anew(restarts: int, rules: Retries) -> None:
+    """Wait before an upload's next pass, as long as before a request that failed so often.
+
+    An application pool that recycles, or a server that restarts, takes some seconds.
+
+    Args:
+        restarts: How often the upload has begun anew, at least 1.
+        rules: The user's.
+    """
+    await anyio.sleep(backoff(restarts, rules, random.random()))  # noqa: S311  (spreads load, guards nothing)
+
+
+def _most_attempts(error: AsyncUploadError, rules: Retries) -> float:
+    # A rule without any end is a time limit's around it, and that limit is the only one then.
+    limits = (rules.attempts, error.most_attempts if rules.give_up_after < math.inf else None)
+    return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
 class Pause:
-    """A time to be quiet that the server asked one upload for, and that all of a client's keep."""
+    """A time to be quiet that the server asked one upload for, and that all of a client's keep.
+
+    Attributes:
+        congestion: How many requests so far the server had no capacity for.
+    """
 
     def __init__(self) -> None:
         self._until = 0.0
+        self.congestion = 0
 
     def heed(self, error: AsyncUploadError, rules: Retries) -> None:
         """Take note of an error's Retry-After."""
@@ -61,7 +97,7 @@ async def persist(
     pause: Pause | None = None,
     on_retry: Callable[[AsyncUploadError, int, float], None] = lambda *_: None,
 ) -> T:
-    """Make attempts until one succeeds or another would not help.
+    """Make attempts until one succeeds, another would not help, or ``rules`` allow no more.
 
     Args:
         attempt: Sends one request, the same each time.
@@ -74,7 +110,7 @@ async def persist(
 
     On cancellation a wait ends at once.
     """
-    failures = 0
+    failures, first_failure = 0, math.inf
     while True:
         if pause is not None:
             await pause.over()
@@ -82,9 +118,11 @@ async def persist(
             return await attempt()
         except AsyncUploadError as error:
             failures += 1
+            first_failure = min(first_failure, time.monotonic())
             if pause is not None:
                 pause.heed(error, rules)
-            wait = next_wait(error, failures, rules, random.random())  # noqa: S311  (spreads load, guards nothing)
+            elapsed = time.monotonic() - first_failure
+            wait = next_wait(error, failures, rules, random.random(), elapsed)  # noqa: S311  (spreads load, guards nothing)
             if wait is None:
                 raise
             on_retry(error, failures, wait)

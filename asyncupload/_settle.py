@@ -3,19 +3,28 @@ there."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import cast
 
 import anyio
 
 from . import _wire
 from ._patience import Patience
-from ._place import Place
 from ._remote import Remote
-from ._retry import UNTIL_TIME_IS_UP, persist
-from .errors import AsyncUploadError, ForeignReply, NotFound, Outcome, OutcomeUnknown, TimedOut
+from ._retry import persist, without_end
+from .checkpoints import Commit
+from .errors import (
+    AsyncUploadError,
+    ForeignReply,
+    NotFound,
+    Outcome,
+    OutcomeUnknown,
+    ServerError,
+    StoredDifferently,
+    StoredTwice,
+)
 
 REPEAT_EVERY = 3
-"""Looks that found nothing, before the same request goes once more. With its handler consumed it can do nothing twice:
-if it succeeds, the first had never run."""
+"""Looks that found nothing, before the same request goes once more."""
 
 
 class _NotThere(AsyncUploadError):
@@ -24,87 +33,145 @@ class _NotThere(AsyncUploadError):
     transient = True
 
 
-async def settle(
-    patience: Patience,
-    place: Place,
-    crc32: int,
-    token: str,
-    repeat: Callable[[], Awaitable[_wire.Stored]],
-    error: AsyncUploadError,
-) -> _wire.Stored:
-    """Look until the document is found, the repeated request makes it, or the time for it is up.
+class Settlement:
+    """Finds out what became of a request to store, and repeats it where that can do nothing twice.
+
+    The request may be running yet, whatever the way to the server said of it: a gateway that gives up, or a connection
+    that is reset, does not stop it. A request that makes a version makes another one each time that it runs, so it is
+    repeated only when the server must have ended with the one before. The operation that only creates can run twice:
+    the second finds the document, or the handler gone.
 
     Args:
-        patience: The client's.
-        place: What stood there before.
-        crc32: Of what was sent.
-        token: Stands in the comment of our version, and in no other: it tells two equal contents apart.
-        repeat: Sends the request once more, on the same handler.
-        error: How the first request ended. If it took too long, the server may be at work yet, and is given half of the
-            time before it is asked again.
+        patience: The upload's.
+        commit: What was asked for.
+        request: Sends the same request once more. Told whether the one before must have ended.
+        ends: When the server must have ended with the request, by the clock of ``anyio.current_time``.
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        commit: Commit,
+        request: Callable[[bool], Awaitable[_wire.Stored]],
+        *,
+        ends: float,
+    ) -> None:
+        self._patience = patience
+        self._remote = patience.remote
+        self._commit = commit
+        self._request = request
+        self._ends = ends
+        self._looks = 0
+        self._may_repeat = True
+        self._why = "no look was answered in time"
+
+    async def run(self) -> _wire.Stored:
+        """Look until the document is found, the repeated request makes it, or ``timeouts.settle`` is over.
+
+        Raises:
+            ServerError: The server had ended with the request, nothing is there, and a repeat was refused: it is not
+                stored.
+            StoredTwice: Two versions carry this upload's token.
+            OutcomeUnknown: It is still not there; the server may be about to store it yet, so nobody sends it again.
+        """
+        settings = self._patience.settings
+        longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
+        rules = replace(without_end(settings.retries), longest_wait=longest_wait)
+        found: _wire.Stored | ServerError | None = None
+        try:
+            with anyio.move_on_after(settings.timeouts.settle):
+                found = await persist(self._attempt, rules, pause=self._patience.pause, on_retry=self._note)
+        except OutcomeUnknown:
+            raise
+        except AsyncUploadError as failure:
+            self._why = str(failure)
+        if isinstance(found, ServerError):
+            raise found
+        if found is not None:
+            return found
+        raise OutcomeUnknown(
+            f"{self._commit.path}: all bytes arrived, but the reply to the request to store them was lost, and looking "
+            f"for the document did not tell ({self._why}); look whether it is there before you send it again"
+        )
+
+    def _note(self, failure: AsyncUploadError, *_: object) -> None:
+        self._why = str(failure)
+
+    async def _attempt(self) -> _wire.Stored | ServerError:
+        """What stands there, or the refusal that says that nothing will."""
+        ended = anyio.current_time() >= self._ends  # asked before the look: what it does not find then will not come
+        found = await self._look()
+        self._looks += 1
+        safe = ended or (not self._commit.existed and self._remote.creates_only)
+        refusal = None
+        if found is None and self._may_repeat and safe and (ended or self._looks % REPEAT_EVERY == 0):
+            refusal = await self._repeat(ended=ended)
+            found = await self._look()  # and not what the repeat says: the first may have come about as well
+        if found is None and not (ended and refusal):
+            raise _NotThere("it was not there in time")
+        return found or cast(ServerError, refusal)
+
+    async def _look(self) -> _wire.Stored | None:
+        return await self._remote.with_ticket(lambda: find(self._remote, self._commit))
+
+    async def _repeat(self, *, ended: bool) -> ServerError | None:
+        """Send the request once more; returns the server's refusal, if it was one."""
+        refusal = None
+        try:
+            await self._remote.with_ticket(lambda: self._request(ended))
+        except AsyncUploadError as error:
+            if error.outcome is Outcome.NOT_APPLIED and error.transient:
+                raise
+            # A busy server may have left both alone. One that refuses may have given the handler to the first.
+            self._may_repeat = isinstance(error, ForeignReply) and error.status == 503
+            if isinstance(error, ServerError) and error.outcome is Outcome.NOT_APPLIED:
+                refusal = error.with_traceback(None)
+        else:
+            self._may_repeat = False
+        self._ends = anyio.current_time() + self._patience.settings.timeouts.finalize
+        return refusal
+
+
+async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:
+    """What stands at the destination, if it is what was sent; None if it is not there.
+
+    For a version the token tells. A new document is told by size and checksum, since nothing stood there before.
 
     Raises:
-        OutcomeUnknown: It is still not there; the server may be about to store it yet, so nobody sends it again.
-    """
-    remote, settings, looks = patience.remote, patience.settings, 0
-    may_repeat = True
-    slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
-    not_before = anyio.current_time() + (settings.timeouts.settle / 2 if slow else 0)
-
-    async def attempt() -> _wire.Stored:
-        nonlocal looks, may_repeat
-        found = await remote.with_ticket(lambda: find(remote, place, crc32, token))
-        looks += 1
-        if found is None and may_repeat and looks % REPEAT_EVERY == 0 and anyio.current_time() >= not_before:
-            found, may_repeat = await _repeated(lambda: remote.with_ticket(repeat))
-        if found is None:
-            raise _NotThere("it was not there in time")
-        return found
-
-    longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
-    rules = replace(settings.retries, attempts=UNTIL_TIME_IS_UP, longest_wait=longest_wait)
-    why: object = "no look was answered in time"
-
-    def note(failure: AsyncUploadError, *_: object) -> None:
-        nonlocal why
-        why = failure
-
-    try:
-        with anyio.move_on_after(settings.timeouts.settle):
-            return await persist(attempt, rules, pause=patience.pause, on_retry=note)
-    except AsyncUploadError as failure:
-        why = failure
-    raise OutcomeUnknown(
-        f"{place.to.path}: all bytes arrived, but the reply to the request to store them was lost, and looking for the "
-        f"document did not tell ({why}); look whether it is there before you send it again"
-    )
-
-
-async def _repeated(repeat: Callable[[], Awaitable[_wire.Stored]]) -> tuple[_wire.Stored | None, bool]:
-    """What the repeated request made, if anything, and whether it is worth another one: a busy server may have left
-    both alone. One that refuses may have given the handler to the first, which may be running yet.
+        StoredTwice: Two versions carry the token.
+        StoredDifferently: The version with the token has another size.
+        OutcomeUnknown: Another document stands there, or nobody can say whether it is another one.
     """
     try:
-        return await repeat(), False
-    except AsyncUploadError as error:
-        if error.outcome is Outcome.NOT_APPLIED and error.transient:
-            raise
-        return None, isinstance(error, ForeignReply) and error.status == 503
-
-
-async def find(remote: Remote, place: Place, crc32: int, token: str) -> _wire.Stored | None:
-    """What stands at the destination, if it is what was sent. For a version the token tells; a new document is told by
-    its checksum, since nothing stood there before."""
-    path = place.to.path
-    try:
-        found = await remote.document_crc32(path)
-        versions = await remote.versions(path)
-        document = await remote.document(path)
+        crc32 = await remote.document_crc32(commit.path)
+        versions = await remote.versions(commit.path)
+        document = await remote.document(commit.path)
     except NotFound:
         return None
-    if place.exists:
-        numbers = [version.number for version in versions if token in version.comment]
-        return _wire.Stored(document.document_id, numbers[0]) if numbers else None
-    if found != crc32:
-        raise OutcomeUnknown("another document stands there now")
+    if commit.existed:
+        version = _ours(commit, versions)
+        return version and _wire.Stored(document.document_id, version.number)
+    if crc32 is None:
+        raise OutcomeUnknown(f"a document stands at {commit.path}, and the server tells no checksum of it")
+    if crc32 != commit.crc32 or document.size not in {None, commit.size}:
+        raise OutcomeUnknown(f"another document stands at {commit.path} now")
     return _wire.Stored(document.document_id, _wire.latest(versions))
+
+
+def _ours(commit: Commit, versions: tuple[_wire.Version, ...]) -> _wire.Version | None:
+    ours = [version for version in versions if commit.token in version.comment]
+    if len(ours) > 1:
+        numbers = tuple(sorted(version.number for version in ours))
+        raise StoredTwice(
+            f"{commit.path} was stored twice, as versions {' and '.join(map(str, numbers))}: a request to store that "
+            "had to count as lost came about as well; delete one of them",
+            versions=numbers,
+        )
+    if ours and ours[0].size not in {None, commit.size}:
+        raise StoredDifferently(
+            f"{commit.path} is stored as version {ours[0].number}, but with {ours[0].size} bytes where {commit.size} "
+            "were sent; compare it with the source before you rely on it",
+            expected=commit.crc32,
+            found=0,
+        )
+    return ours[0] if ours else None

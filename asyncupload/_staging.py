@@ -117,6 +117,7 @@ class Tally:
             )
         if self.staged_crc32 is not None and self.staged_crc32 != self.crc32:
             why = _checksum.explain(self.parts, self.staged_crc32, self.doubtful)
+            lost = _checksum.came_twice(self.parts, self.staged_crc32, self.doubtful)
             raise StartOver(
                 ChecksumMismatch(
                     f"{path}: the server staged other bytes than were sent (its CRC-32 is {self.staged_crc32:08X}, "
@@ -124,7 +125,8 @@ class Tally:
                     expected=self.crc32,
                     found=self.staged_crc32,
                 ),
-                Reason.MISMATCH,
+                # A chunk that went again after its reply was lost was there already: the line's fault, no corruption.
+                Reason.LOST if lost else Reason.MISMATCH,
             )
 
 
@@ -168,6 +170,9 @@ class Staging:
         """Of the last pass."""
         self.resent = 0
         """How many times a chunk went again, in all passes."""
+        self.resent_bytes = 0
+        """How many bytes went again: of such chunks, and of passes in vain."""
+        self._restarted = 0
         self.times = Times()
         """In all passes."""
         self.last_handler = ""
@@ -196,6 +201,11 @@ class Staging:
             if handler is not None and not handler.consumed:
                 await self.discard(handler)
             raise
+
+    def begin_anew(self) -> None:
+        """All that was sent so far goes again."""
+        self._restarted += 1
+        self.resent_bytes += self.tally.sent
 
     async def discard(self, handler: Handler) -> None:
         """Delete a handler that no document will be made of."""
@@ -266,6 +276,7 @@ class Staging:
                 raise
 
         def retried(error: AsyncUploadError, number: int, wait: float) -> None:
+            self.resent_bytes += len(chunk.data)
             self._tell_of_retry(
                 ChunkRetried(
                     path=self.path,
@@ -310,7 +321,8 @@ class Staging:
     def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
         """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""
         blind = tally.blind_to(chunk)
-        if not self.settings.prove(Loss(tally.sent, size, self._rereadable)) or (blind and self._rereadable):
+        loss = Loss(tally.sent, size, self._rereadable, self._restarted)
+        if not self.settings.prove(loss) or (blind and self._rereadable):
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED

@@ -48,6 +48,12 @@ class Delivery:
     complete: bool = False
     """Whether the body's last byte was handed over. While it was not, the server cannot have acted: the declared length
     is not met."""
+    at: float = 0.0
+    """When, by the clock of ``anyio.current_time``."""
+
+    def done(self) -> None:
+        """The last byte is handed over now."""
+        self.complete, self.at = True, anyio.current_time()
 
 
 class Transport:
@@ -231,7 +237,7 @@ class _Payload(aiohttp.Payload):
         for piece in before:
             await self._write(piece, writer)
         # Set before the last piece: once it has begun, nobody can say any more that the last byte did not leave.
-        self._delivery.complete = True
+        self._delivery.done()
         await self._write(last, writer)
 
     async def _write(self, piece: Piece, writer: AbstractStreamWriter) -> None:

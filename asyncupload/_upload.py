@@ -2,22 +2,31 @@
 
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import _wire
-from ._fetch import Fetch
 from ._names import Destination
 from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import IfExists, Keeper, Place
-from ._remote import Handler
-from ._settle import find, settle
+from ._remote import Handler, lacks_operation
+from ._settle import Settlement, find
 from ._staging import Reason, Staging, StartOver, Tally, Threads
+from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import AlreadyExists, AsyncUploadError, Outcome, OutcomeUnknown, ServerError, StoredDifferently
+from .errors import (
+    AlreadyExists,
+    AsyncUploadError,
+    Outcome,
+    OutcomeUnknown,
+    ServerError,
+    StoredDifferently,
+    StoredTwice,
+)
 from .events import Audience, Failed, Receipt, Stored
 from .properties import NONE_GIVEN, Properties
 from .sources import Source
@@ -116,6 +125,7 @@ class Upload:
             "chunks": len(staging.tally.parts),
             "crc32": f"{staging.tally.crc32:08X}",
             "resent": staging.resent,
+            "resent_bytes": staging.resent_bytes,
             "restarted": self._passes.restarted,
             "seconds": round(time.monotonic() - began, 3),
         }
@@ -156,35 +166,57 @@ class Upload:
             comment=comment,
         )
 
-        async def request() -> _wire.Stored:
+        async def request(fall_back: bool = True) -> _wire.Stored:  # noqa: FBT001, FBT002  (handed on as it is)
             await self._task.checkpoints.committing(commit)
-            return await self._remote.finalize(handler, place.to, comment, self._task.properties, new=not place.exists)
+            return await self._remote.finalize(
+                handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
+            )
 
         try:
-            stored = await self._patience.persist(request)
+            return await self._stored(handler, commit, request)
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
-                self._log.info("settling", reason=str(error))
-                return await settle(self._patience, place, tally.crc32, token, request, error)
-            return await self._refused(error, place, tally.crc32, token)
-        if stored.version_id is None:  # some servers confirm without a name, and a receipt needs one
-            return await self._found(place, tally.crc32, token) or stored
-        return stored
+                raise
+            return await self._refused(error, place, commit)
 
-    async def _refused(self, error: AsyncUploadError, place: Place, crc32: int, token: str) -> _wire.Stored:
+    async def _stored(
+        self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
+    ) -> _wire.Stored:
+        """Send the request to store, and find out what became of it if its answer does not tell."""
+        try:
+            stored = await self._patience.persist(request)
+            if stored.version_id is not None:
+                return stored
+            why = "the answer names no version"
+        except AsyncUploadError as error:
+            if error.outcome is not Outcome.UNKNOWN:
+                raise
+            why = str(error)
+        # A success that names nothing may be the answer to another request: only what stands there is proof.
+        self._log.info("settling", reason=why)
+        ends = handler.asked_at + self._settings.timeouts.finalize
+        return await Settlement(self._patience, commit, request, ends=ends).run()
+
+    async def _refused(self, error: AsyncUploadError, place: Place, commit: Commit) -> _wire.Stored:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
         gone = type(error) is ServerError and error.code in {None, 4000}
         if gone or isinstance(error, AlreadyExists):
-            if found := await self._found(place, crc32, token):
+            if found := await self._found(commit):
                 return found
             if gone:
                 await self._start_over_if_ours(error, place)
         raise error
 
-    async def _found(self, place: Place, crc32: int, token: str) -> _wire.Stored | None:
-        """What stands at the destination, if it is ours; None also if nobody can tell."""
+    async def _found(self, commit: Commit) -> _wire.Stored | None:
+        """What stands at the destination, if it is ours; None also if another document does, or nobody can tell.
+
+        Raises:
+            StoredTwice, StoredDifferently: It is ours, and not as it should be.
+        """
         try:
-            return await self._patience.persist(lambda: find(self._remote, place, crc32, token))
+            return await self._patience.persist(lambda: find(self._remote, commit))
+        except (StoredTwice, StoredDifferently):
+            raise
         except AsyncUploadError as error:
             self._log.warning("not_found", reason=str(error))
             return None
@@ -199,17 +231,37 @@ class Upload:
     async def _verify(self, tally: Tally, stored: _wire.Stored, path: str) -> None:
         """Compare what is stored, where the staged checksum was not told, or does not tell everything."""
         try:
-            async with Fetch(self._patience, self._log).open(path, stored.version_id) as info:
-                pass
+            size, crc32 = await self._held(path, stored.version_id)
         except AsyncUploadError as error:
             raise OutcomeUnknown(f"{path} is stored, but it could not be compared: {error}") from error
-        if info.size != tally.sent or info.crc32 not in {None, tally.crc32}:
+        if size != tally.sent or crc32 != tally.crc32:
             raise StoredDifferently(
-                f"{path} is stored, but with {info.size} bytes and CRC-32 {info.crc32 or 0:08X} where {tally.sent} and "
+                f"{path} is stored, but with {size} bytes and CRC-32 {crc32:08X} where {tally.sent} and "
                 f"{tally.crc32:08X} were sent; compare it with the source before you rely on it",
                 expected=tally.crc32,
-                found=info.crc32 or 0,
+                found=crc32,
             )
+
+    async def _held(self, path: str, version: int | None) -> tuple[int, int]:
+        """Size and checksum of what the server holds as this version."""
+        try:
+            found = await Verification(self._patience, self._threads, self._audience, self._log).describe(path, version)
+        except AsyncUploadError as error:
+            if not lacks_operation(error):
+                raise
+            return await self._held_as_latest(path, version)
+        return found.size, found.crc32
+
+    async def _held_as_latest(self, path: str, version: int | None) -> tuple[int, int]:
+        """The same, from what a server without a download by version tells of the latest one."""
+        crc32 = await self._patience.persist(lambda: self._remote.document_crc32(path))
+        document = await self._patience.persist(lambda: self._remote.document(path))
+        versions = await self._patience.persist(lambda: self._remote.versions(path))
+        if version is not None and _wire.latest(versions) != version:
+            raise AsyncUploadError(f"version {version} is not the latest one any more")
+        if document.size is None or crc32 is None:
+            raise AsyncUploadError("the server does not tell size and checksum")
+        return document.size, crc32
 
     async def _unchanged(self, place: Place) -> tuple[Tally, _wire.Stored] | None:
         """What was read and what stands there, if both are equal: the source is read through for that."""
@@ -251,6 +303,7 @@ class Upload:
             chunks=len(tally.parts) if status == "stored" else 0,
             resent=self._staging.resent,
             restarted=self._passes.restarted,
+            resent_bytes=self._staging.resent_bytes,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
             times=replace(self._staging.times, commit=self._passes.commit_seconds),

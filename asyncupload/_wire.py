@@ -131,6 +131,8 @@ class Version(NamedTuple):
 
     number: int
     comment: str
+    size: int | None = None
+    """Bytes, where the server says."""
 
 
 def latest(versions: Iterable[Version]) -> int | None:
@@ -156,12 +158,20 @@ def versions(ticket: Secret, path: str) -> Call[tuple[Version, ...]]:
     """The document's versions. Numbers are packed, and never to be computed."""
 
     def read_versions(reply: Reply) -> tuple[Version, ...]:
-        found = ((version.number("Number"), version.child("Comment")) for version in reply.children("Version"))
+        found = ((version.number("Number"), version) for version in reply.children("Version"))
         return tuple(
-            Version(number, comment.text if comment else "") for number, comment in found if number is not None
+            Version(number, _text(version, "Comment"), whole_number(_text(version, "VersionSize")))
+            for number, version in found
+            if number is not None
         )
 
     return Call("GetDocumentVersions", (("AuthenticationTicket", ticket), ("Path", path)), read_versions)
+
+
+def _text(reply: Reply, name: str) -> str:
+    """Of the first element of that name; empty where there is none."""
+    found = reply.child(name)
+    return found.text if found else ""
 
 
 def lock(ticket: Secret, path: str) -> Call[None]:
@@ -232,6 +242,10 @@ def finalize(
     return Call(operation, fields, _read_stored, LostReply.ASK)
 
 
+NO_HANDLER = "00000000-0000-0000-0000-000000000000"
+"""A handler that no server has: a request with it does nothing, and how it is refused tells of the operation."""
+
+
 def finalize_new(
     ticket: Secret, folder: str, name: str, handler: str, comment: str, properties: Properties = NONE_GIVEN
 ) -> Call[Stored]:
@@ -269,8 +283,7 @@ def unpack(
 
 
 def _read_log(reply: Reply) -> tuple[Unpacked, ...]:
-    found = ((log.child("item"), log.child("error")) for log in reply.children("log"))
-    return tuple(Unpacked(item.text if item else "", error.text if error else "") for item, error in found)
+    return tuple(Unpacked(_text(log, "item"), _text(log, "error")) for log in reply.children("log"))
 
 
 _PUBLISH = {"server": "", "publish": "Publish", "dont": "DontPublish"}

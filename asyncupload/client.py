@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ._archive import Archive, ArchiveTask
 from ._check import Inspection, ServerReport
@@ -15,6 +15,7 @@ from ._names import destination, folder
 from ._opened import Opened
 from ._place import IfExists
 from ._resume import Resumption
+from ._staging import Threads
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
@@ -113,7 +114,10 @@ class Client(Opened):
         with audience.attending(where.path):
             # The turn first: those who wait for one place must not fill the room of others.
             async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                return await Upload(self._patience, threads, audience, log, task).run()
+                return await self._upload(threads, audience, log, task).run()
+
+    def _upload(self, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
+        return Upload(self._patience.told_to(audience, task.to.path), threads, audience, log, task)
 
     def upload_events(
         self,
@@ -174,7 +178,7 @@ class Client(Opened):
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, if_exists=if_exists)
-        return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
+        return await self._upload(threads, Audience(None, log), log, task).preview()
 
     async def resume_commit(
         self,
@@ -295,8 +299,9 @@ class Client(Opened):
         target, origin = folder(to), as_source(source)
         log = get_logger(source=origin.name, destination=target)
         task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
+        audience = Audience(on_event, log)
         async with self._room_for(origin):
-            return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
+            return await Archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
 
     async def download(
         self,
@@ -324,7 +329,8 @@ class Client(Opened):
         threads = self._entered()
         where = destination(path)
         log = get_logger(path=where.path, target=str(target))
-        journey = Download(self._patience, threads.reading, Audience(on_event, log), log)
+        audience = Audience(on_event, log)
+        journey = Download(self._patience.told_to(audience, where.path), threads.reading, audience, log)
         return await journey.run(where.path, Path(target), version)
 
     async def verify(
@@ -353,7 +359,8 @@ class Client(Opened):
         threads = self._entered()
         where, origin = destination(path), as_source(source)
         log = get_logger(source=origin.name, path=where.path)
-        journey = Verification(self._patience, threads, Audience(on_event, log), log)
+        audience = Audience(on_event, log)
+        journey = Verification(self._patience.told_to(audience, where.path), threads, audience, log)
         return await journey.run(origin, where.path, version=version, deep=deep)
 
     async def describe(self, path: str, *, version: int | None = None) -> StoredDocument:

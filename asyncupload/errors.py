@@ -28,7 +28,8 @@
     │   └── ChunkRefused            the chunk arrived damaged, says the server
     ├── ChecksumMismatch            what the server holds is not what was sent
     ├── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
-    │   └── StoredDifferently       it was, and is not what was sent
+    │   ├── StoredDifferently       it was, and is not what was sent
+    │   └── StoredTwice             it was, as two versions
     ├── JournalError                the journal of a bulk load cannot be read or written: nothing more may be sent
     └── LeaseLost                   somebody else has taken a file of a bulk load over
 
@@ -52,6 +53,10 @@ class Outcome(Enum):
     """The server acted on it and said so."""
 
 
+ANSWERED = 8
+"""Attempts at a request that the server does answer, and in vain. Time heals a line, but seldom an answer."""
+
+
 class AsyncUploadError(Exception):
     """Root of every error that this package raises on purpose.
 
@@ -64,6 +69,8 @@ class AsyncUploadError(Exception):
     outcome: Outcome = Outcome.NOT_APPLIED
     transient: bool = False
     retry_after: float | None = None
+    most_attempts: int | None = None
+    """How often a request that fails like this is sent at most, however much time is left; None for no such limit."""
 
     def __init__(self, message: str, *, outcome: Outcome | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -141,6 +148,8 @@ class TimedOut(TransportError, TimeoutError):
 
 class ChunkDamaged(TransportError):
     """A chunk of a download arrived with other bytes than the server checksummed. It can be asked for again."""
+
+    most_attempts = ANSWERED
 
 
 class ForeignReply(TransportError):
@@ -246,6 +255,7 @@ class ChunkRefused(ServerError):
     """The server computed another checksum over the chunk and did not append it."""
 
     transient = True
+    most_attempts = ANSWERED
 
 
 class ChecksumMismatch(AsyncUploadError):
@@ -280,6 +290,18 @@ class StoredDifferently(OutcomeUnknown):
         super().__init__(message)
         self.expected = expected
         self.found = found
+
+
+class StoredTwice(OutcomeUnknown):
+    """Two versions were made of one upload: a request to store that had to count as lost came about as well.
+
+    Attributes:
+        versions: The packed numbers of the versions, from the oldest. All of them hold the bytes that were sent.
+    """
+
+    def __init__(self, message: str, *, versions: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.versions = versions
 
 
 class JournalError(AsyncUploadError):

@@ -57,6 +57,18 @@ class ChunkRetried(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """The server cannot be reached, or does not answer as it should, for some seconds now. It is asked again and again.
+
+    Told once for each request that meets this.
+    """
+
+    reason: str
+    give_up_after: float
+    """Seconds after the first failure after which nobody asks any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
     """The upload begins anew in another handler: its acknowledged bytes count from 0 again."""
 
@@ -148,6 +160,9 @@ class Receipt:
     """How many chunks went more than once, counted each time."""
     restarted: int
     """How many times the upload began anew in another handler, but for smaller chunks."""
+    resent_bytes: int = 0
+    """How many bytes went more than once, counted each time: of chunks, and of all that was sent before it began
+    anew."""
     seconds: float
     verified_by: Literal["staged checksum", "stored checksum"]
     """Whether the server's checksum was compared before the document was made, or, by an older server, after."""

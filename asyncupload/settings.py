@@ -63,20 +63,33 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """How faults that pass are outwaited. The count starts anew with every request that succeeds.
+    """How faults that pass are outwaited. Time and count start anew with every request that succeeds.
 
     Raises:
         UsageError: A value is out of range.
     """
 
-    attempts: int = 8
-    """How often one request is sent at most, at least 1."""
+    attempts: int | None = None
+    """How often one request is sent at most, at least 1; None leaves that to ``give_up_after``. What the server does
+    answer, as that a chunk arrived damaged, is sent eight times at most in any case."""
 
-    restarts: int = 3
-    """How often one upload begins anew in another handler at most, where its source can be read again."""
+    give_up_after: float = 300.0
+    """Seconds after its first failure for which one request is sent again. So long may the server be away."""
+
+    restarts: int = 8
+    """How often one upload begins anew in another handler at most, where its source can be read again. Bytes that
+    arrive wrong without a lost reply to explain it, and a document that is refused, allow one restart only."""
+
+    restart_within: float = 86400.0
+    """Seconds after its beginning in which an upload may begin anew."""
+
+    restart_bytes: int | None = None
+    """Bytes that one upload sends again at most before it may not begin anew any more; None leaves that to
+    ``restarts``."""
 
     first_wait: float = 0.2
-    """Seconds before the second attempt; each further wait is twice the one before, less up to a half at random."""
+    """Seconds before the second attempt; each further wait is twice the one before, less up to a half at random.
+    Restarts wait likewise."""
 
     longest_wait: float = 30.0
     """No wait is longer, in seconds, unless the server asks for it."""
@@ -85,9 +98,13 @@ class Retries:
     """The longest Retry-After that is obeyed, in seconds."""
 
     def __post_init__(self) -> None:
-        _require(self.attempts >= 1, "Retries.attempts must be at least 1")
+        _require(self.attempts is None or self.attempts >= 1, "Retries.attempts must be at least 1, or None")
         _require(self.restarts >= 0, "Retries.restarts must not be negative")
-        for name in ("first_wait", "longest_wait", "longest_obeyed"):
+        _require(
+            self.restart_bytes is None or self.restart_bytes >= 0,
+            "Retries.restart_bytes must not be negative, or be None",
+        )
+        for name in ("give_up_after", "restart_within", "first_wait", "longest_wait", "longest_obeyed"):
             _require(getattr(self, name) >= 0, f"Retries.{name} must not be negative")
 
 
@@ -100,15 +117,23 @@ class Loss(NamedTuple):
     """Bytes in all; None if unknown."""
     rereadable: bool
     """Whether the upload could begin anew."""
+    restarted: int = 0
+    """How often it has begun anew already."""
 
 
 def prove_late_losses(loss: Loss) -> bool:
     """Whether to send the chunk again and let the checksum of the whole judge, rather than begin anew.
 
     If more than half of the file is sent, the rest costs less than all of it; and a source that cannot be read twice
-    leaves no choice. Being wrong is safe either way: nothing is stored whose checksum differs.
+    leaves no choice. An upload that has begun anew twice meets losses in every pass: to go on is its better chance.
+    Being wrong is safe either way: nothing is stored whose checksum differs.
     """
-    return not loss.rereadable or (loss.size is not None and loss.sent > loss.size / 2)
+    late = loss.size is not None and loss.sent > loss.size / 2
+    return late or not loss.rereadable or loss.restarted >= HOPEFUL_RESTARTS
+
+
+HOPEFUL_RESTARTS = 2
+"""Restarts after which a pass without any loss is not to be hoped for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

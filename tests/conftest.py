@@ -18,9 +18,10 @@ FOLDER = "/Finance/Reports"
 PATIENT = Settings(
     chunk_size=256 * 1024,
     timeouts=Timeouts(connect=5, reply=10, finalize=10, settle=6, cleanup=5),
-    retries=Retries(first_wait=0.001, longest_wait=0.01, longest_obeyed=0.01),
+    retries=Retries(attempts=8, restarts=3, first_wait=0.001, longest_wait=0.01, longest_obeyed=0.01),
 )
-"""Settings for tests: the smallest chunk, and waits that keep their order but not their length."""
+"""Settings for tests: the smallest chunk, and waits that keep their order but not their length. Attempts are counted:
+in five minutes of such waits there would be room for a hundred thousand."""
 
 
 @pytest.fixture

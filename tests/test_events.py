@@ -40,6 +40,7 @@ from asyncupload.events import (
     Unpacked,
     UnpackedItem,
     Verified,
+    Waiting,
 )
 
 RECEIPT = Receipt(
@@ -61,6 +62,7 @@ FACTS: tuple[Any, ...] = (
     HandlerOpened(path="/L/f", handler="h", chunk_size=1, size=None),
     ChunkSent(path="/L/f", number=1, sent=1, size=1),
     ChunkRetried(path="/L/f", number=1, attempt=1, wait=0.1, reason="r", sent=0, size=1),
+    Waiting(path="/L/f", reason="r", give_up_after=300.0),
     Restarted(path="/L/f", reason="r"),
     Committing(path="/L/f", sent=1),
     Stored(path="/L/f", receipt=RECEIPT),

@@ -84,7 +84,7 @@ def test_what_a_whole_request_that_failed_has_done(
     error: AsyncUploadError, outcome: Outcome, lost_reply: LostReply
 ) -> None:
     # There, what something on the way may say of an answer is no word about the request.
-    if lost_reply is LostReply.ASK and getattr(error, "status", 0) in {302, 401, 403, 407, 408}:
+    if lost_reply is LostReply.ASK and getattr(error, "status", 0) in {302, 401, 403, 404, 407, 408}:
         outcome = UNKNOWN
     assert outcome_of(error, body_left=True, lost_reply=lost_reply) is outcome
 
@@ -134,7 +134,7 @@ def test_only_a_status_that_comes_before_the_operation_vouches_that_it_did_not_r
     else:
         assert status == 200
         return
-    early = {400, 404, 405, 411, 413, 414, 415, 425, 429, 431}
+    early = {400, 405, 411, 413, 414, 415, 425, 429, 431}
     if lost_reply is LostReply.PROVE:
         early |= {401, 403, 407, 408, 503, *range(300, 400)}
     assert (outcome is NOT_APPLIED) == (status in early)

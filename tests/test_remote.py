@@ -176,7 +176,8 @@ async def test_a_refused_login_is_not_repeated_and_a_lost_one_is_allowed_to_be(t
         assert len(server.calls) == 2
 
 
-async def test_an_address_that_never_answered_is_not_worth_another_try(tmp_path: Path) -> None:
+async def test_an_address_that_never_answered_is_worth_few_attempts_only(tmp_path: Path) -> None:
+    """It is more likely mistyped than away for minutes."""
     async with Emulator(tmp_path / "server") as server, _remote(server.url) as remote:
         await server.stop()
         with pytest.raises(ConnectFailed) as before:
@@ -186,7 +187,8 @@ async def test_an_address_that_never_answered_is_not_worth_another_try(tmp_path:
         await server.stop()
         with pytest.raises(ConnectFailed) as after:
             await remote.whoami()
-    assert (before.value.transient, after.value.transient) == (False, True)
+    assert (before.value.transient, after.value.transient) == (True, True)
+    assert (before.value.most_attempts, after.value.most_attempts) == (4, None)
 
 
 async def test_an_answer_too_large_to_be_one_is_not_read_to_its_end(emulator: Emulator) -> None:

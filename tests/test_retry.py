@@ -196,7 +196,7 @@ async def test_what_a_repeat_would_not_mend_ends_the_attempts(case: str) -> None
 async def test_the_count_starts_anew_with_every_request() -> None:
     """It bounds faults in a row, not faults per file."""
     for _ in range(3):
-        attempt = Attempts(*(ConnectFailed("x") for _ in range(QUICK.attempts - 1)))
+        attempt = Attempts(*(ConnectFailed("x") for _ in range(3)))
         assert await persist(attempt, QUICK) == "done"
 
 

@@ -20,6 +20,8 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "no such encoding": (lambda: Settings(encoding="pigeon"), "encoding", "auto"),  # type: ignore[arg-type]
     "no attempts": (lambda: Retries(attempts=0), "attempts", "at least 1"),
     "fewer than no restarts": (lambda: Retries(restarts=-1), "restarts", "not be negative"),
+    "negative bytes": (lambda: Retries(restart_bytes=-1), "restart_bytes", "not be negative"),
+    "negative patience": (lambda: Retries(give_up_after=-1), "give_up_after", "not be negative"),
     "negative first wait": (lambda: Retries(first_wait=-0.1), "first_wait", "not be negative"),
     "negative longest wait": (lambda: Retries(longest_wait=-1), "longest_wait", "not be negative"),
     "negative obedience": (lambda: Retries(longest_obeyed=-1), "longest_obeyed", "not be negative"),
@@ -114,6 +116,8 @@ LOSSES: list[tuple[str, Loss, bool]] = [
     ("exactly half is sent", Loss(50, 100, rereadable=True), False),
     ("more than half is sent", Loss(51, 100, rereadable=True), True),
     ("nobody knows how much is to come", Loss(10**9, None, rereadable=True), False),
+    ("the first chunk, of an upload that has begun anew once", Loss(0, 100, True, 1), False),
+    ("the first chunk, of an upload that has begun anew twice", Loss(0, 100, True, 2), True),
     ("it cannot begin anew", Loss(0, 100, rereadable=False), True),
     ("it cannot begin anew, and nobody knows how much", Loss(0, None, rereadable=False), True),
 ]

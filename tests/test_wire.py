@@ -378,7 +378,7 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         """<response success="true"><Versions><Version Number="1000000"><VersionSize>3</VersionSize><Comment/></Version>
         <Version Number="1000001"><Comment> März &amp; April </Comment></Version><Version Number="1000002"/>
         <Version><Comment>without a number</Comment></Version></Versions></response>""",
-        (wire.Version(1000000, ""), wire.Version(1000001, "März & April"), wire.Version(1000002, "")),
+        (wire.Version(1000000, "", 3), wire.Version(1000001, "März & April"), wire.Version(1000002, "")),
     ),
     "no versions": ("GetDocumentVersions", '<response success="true"><Versions/></response>', ()),
     "a check-out": ("Lock", '<response success="true" error=""/>', None),

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from asyncupload.errors import StoredDifferently
+from asyncupload.errors import StoredDifferently, StoredTwice
 from asyncupload.events import Receipt
 
 from .options import LoadOptions
@@ -51,8 +51,9 @@ async def settle_end(
         JournalError: It is not written down.
     """
     reason, attempts = f"{type(end.error).__name__}: {end.error}", claim.row.attempts + counted
-    # A refusal is an answer. So is a document of other bytes: asked for again, it would pass for what was sent.
-    answered = not end.unsettled or isinstance(end.error, StoredDifferently)
+    # A refusal is an answer. So is a document of other bytes, or two of them: asked for again, it would pass for what
+    # was sent.
+    answered = not end.unsettled or isinstance(end.error, StoredDifferently | StoredTwice)
     match end.verdict:
         case Verdict.GIVE_UP:
             await queue.park(claim, reason, answered=answered)

@@ -18,6 +18,7 @@ from asyncupload.errors import (
     SourceMissing,
     SourceUnreadable,
     StoredDifferently,
+    StoredTwice,
     TicketRefused,
     TLSFailed,
     TransportError,
@@ -52,6 +53,7 @@ _BY_KIND: tuple[tuple[type[AsyncUploadError], Verdict], ...] = (
     (NotFound, Verdict.GIVE_UP),
     (AlreadyExists, Verdict.GIVE_UP),
     (StoredDifferently, Verdict.GIVE_UP),
+    (StoredTwice, Verdict.GIVE_UP),
     (OutcomeUnknown, Verdict.ASK_LATER),
     # Also one that is not worth another request at once, as when a server was never reached: it must not cost the
     # files their attempts.

@@ -33,6 +33,7 @@ from asyncupload.errors import (
     SourceMissing,
     SourceUnreadable,
     StoredDifferently,
+    StoredTwice,
     TargetUnwritable,
     TicketRefused,
     TimedOut,
@@ -71,6 +72,7 @@ TABLE: dict[type[AsyncUploadError], Verdict] = {
     ChecksumMismatch: Verdict.AGAIN,
     OutcomeUnknown: Verdict.ASK_LATER,
     StoredDifferently: Verdict.GIVE_UP,
+    StoredTwice: Verdict.GIVE_UP,
     JournalError: Verdict.AGAIN,
     LeaseLost: Verdict.AGAIN,
 }

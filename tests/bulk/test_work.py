@@ -374,11 +374,24 @@ async def test_a_left_commit_of_a_version_gives_back_its_check_out(desk: Desk) -
     await desk.client.upload(b"older", to=DOCUMENT)
     await desk.server.set_checkout(DOCUMENT, "demo")
     await desk.planned()
-    await desk.left(commit=commit_of(await desk.staged(), token="[upload 1]"), at=time.time(), held=True)
+    await desk.left(commit=commit_of(await desk.staged(), token="[upload 1]"), at=0.0, held=True)
     _, row = await desk.work()
     assert row.state is State.STORED
     assert len(await version_comments(desk.server, DOCUMENT)) == 2
     await assert_nothing_left(desk.server)
+
+
+async def test_a_left_commit_of_a_version_that_may_be_running_is_not_sent_again(desk: Desk) -> None:
+    """The bytes lie in the handler yet, as long as the server is at work on them: it would make another version."""
+    await desk.client.create_folder(TO)
+    await desk.client.upload(b"older", to=DOCUMENT)
+    await desk.server.set_checkout(DOCUMENT, "demo")
+    await desk.planned()
+    await desk.left(commit=commit_of(await desk.staged(), token="[upload 1]"), at=time.time(), held=True)
+    end, row = await desk.work()
+    assert (end.verdict, end.unsettled, row.state) == (Verdict.ASK_LATER, True, State.COMMITTING)
+    assert len(await version_comments(desk.server, DOCUMENT)) == 1
+    assert len(await desk.server.open_handlers()) == 1
 
 
 async def test_a_left_commit_that_came_to_nothing_long_ago_is_sent_again(desk: Desk) -> None:

@@ -41,6 +41,7 @@ CODES = {
     "SourceMissing": 2,
     "SourceUnreadable": 1,
     "StoredDifferently": 6,
+    "StoredTwice": 7,
     "TLSFailed": 5,
     "TargetUnwritable": 1,
     "TicketRefused": 4,
