@@ -2,17 +2,18 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from asyncupload.emulator import FAULTS, VARIANTS, Emulator, rates
+from asyncupload.emulator import FAULTS, VARIANTS, Emulator, everywhere, rates, together
 from asyncupload.emulator.names import exact_path
+from asyncupload.emulator.scripts import require_operations
 
 from . import results
-from .options import Voice, option, voice_options
+from .options import Command, Voice, option, voice_options
 from .running import Interrupted, run
 
 
@@ -40,6 +41,18 @@ def _folders(_context: click.Context, _parameter: click.Parameter, values: tuple
         raise click.BadParameter(str(error)) from None
 
 
+def _missing(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    try:
+        return require_operations(values)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Command]:
+    kind = click.FloatRange(0, 86_400)
+    return option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=meaning)
+
+
 @click.command()
 @option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")
@@ -65,6 +78,23 @@ def _folders(_context: click.Context, _parameter: click.Parameter, values: tuple
     callback=_fault,
     help=f"Trouble to make, at a rate from 0 to 1; may be repeated. Names: {', '.join(sorted(FAULTS))}.",
 )
+@option(
+    "--trouble",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="RATE",
+    help="How many of all requests, however small, the login too, meet some trouble that passes; from 0 to 1.",
+)
+@_seconds("--slow", 3.0, "How long a slow call takes.")
+@_seconds("--gateway", 1.0, "After which a gateway gives up on a slow call.")
+@_seconds("--away", 3.0, "For how long a server is away, or starts again.")
+@option(
+    "--missing",
+    multiple=True,
+    metavar="OPERATION",
+    callback=_missing,
+    help="An operation that this server does not have; may be repeated.",
+)
 @option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same trouble.")
 @option(
     "--variant",
@@ -82,6 +112,11 @@ def serve(
     password: str,
     folder: tuple[str, ...],
     fault: dict[str, float],
+    trouble: float,
+    slow: float,
+    gateway: float,
+    away: float,
+    missing: frozenset[str],
     seed: int,
     variant: tuple[str, ...],
     voice: Voice,
@@ -96,8 +131,12 @@ def serve(
                 folders=folder or ("/Library", "/Finance/Reports"),
                 host=host,
                 port=port,
-                script=rates(fault, seed=seed) if fault else None,
+                script=together(rates(fault, seed=seed), everywhere(trouble, seed=seed + 1)),
                 variants=variant,
+                missing=missing,
+                slow=slow,
+                gateway=gateway,
+                away=away,
             )
             async with emulator:
                 results.fact(

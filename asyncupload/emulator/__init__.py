@@ -9,16 +9,17 @@ It reads the vendor's pages independently of the client: it shares no code with 
 """
 
 from asyncupload.emulator.exchange import CallRecord
-from asyncupload.emulator.faults import FAULTS, Fault
+from asyncupload.emulator.faults import FAULTS, PASSING, Fault
 from asyncupload.emulator.handlers import UploadHandler
 from asyncupload.emulator.library import Document, Version
-from asyncupload.emulator.scripts import Call, Hit, Script, at, once, rates, together
+from asyncupload.emulator.scripts import Call, Hit, Script, at, everywhere, once, rates, together
 from asyncupload.emulator.server import Emulator
 from asyncupload.emulator.threaded import ThreadedEmulator
 from asyncupload.emulator.variants import VARIANTS
 
 __all__ = [
     "FAULTS",
+    "PASSING",
     "VARIANTS",
     "Call",
     "CallRecord",
@@ -31,6 +32,7 @@ __all__ = [
     "UploadHandler",
     "Version",
     "at",
+    "everywhere",
     "once",
     "rates",
     "together",

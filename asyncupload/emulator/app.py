@@ -5,6 +5,7 @@ import re
 import weakref
 from collections import Counter
 from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -14,9 +15,12 @@ from asyncupload.emulator.faults import composed, fault
 from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import OPERATIONS, SIGNATURES, Operation
 from asyncupload.emulator.operations.desk import Desk
+from asyncupload.emulator.outages import Outages
 from asyncupload.emulator.pages import page
 from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
+
+T = TypeVar("T")
 
 
 class App:
@@ -25,17 +29,28 @@ class App:
     What asks about the service, and what fails to name an operation of it, is no call.
     """
 
-    def __init__(self, desk: Desk, prefix: str, script: Script, calls: list[CallRecord], measures: Measures) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        prefix: str,
+        script: Script,
+        calls: list[CallRecord],
+        measures: Measures,
+        outages: Outages,
+    ) -> None:
         self._desk = desk
+        self._outages = outages
         self._route = re.compile(rf"/*{re.escape(prefix.strip('/'))}/+srv\.asmx(?:/+(\w+))?/*", re.IGNORECASE)
         self._script = script
         self._calls = calls
         self._measures = measures
         self._counts = Counter(record.operation for record in calls)
-        self._late: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
         self._closed_on_reuse: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._outages.recycling:
+            return _response(page(502))
         match = self._route.fullmatch(request.path)
         if match is None:
             return web.Response(status=404)
@@ -61,11 +76,14 @@ class App:
 
     def _about(self, request: web.BaseRequest) -> Reply:
         if all(name.lower() != "wsdl" for name in request.query):
-            return wsdl.page(SIGNATURES)
+            return wsdl.page(self._signatures())
         if self._desk.how.no_soap:
             return page(404)
         address = f"{request.scheme}://{request.headers.get('Host', 'localhost')}{request.path}"
-        return wsdl.wsdl(SIGNATURES, address)
+        return wsdl.wsdl(self._signatures(), address)
+
+    def _signatures(self) -> wsdl.Signatures:
+        return {name: fields for name, fields in SIGNATURES.items() if name not in self._desk.missing}
 
     async def _asked(self, incoming: Incoming) -> Operation:
         """The operation that is asked for in SOAP; its body is read for it only if no SOAPAction says it."""
@@ -88,7 +106,7 @@ class App:
         record = self._recorded(operation, incoming.way)
         exchange = self._exchange(incoming, operation, record)
         try:
-            reply = await composed([fault(name) for name in record.faults], exchange)()
+            reply = await composed([fault(name) for name in self._met(record, operation)], exchange)()
         except Rejected as rejected:
             reply = exchange.refused(rejected)
         except Exception:
@@ -98,6 +116,10 @@ class App:
         if exchange.close_on_reuse and incoming.transport is not None:
             self._closed_on_reuse.add(incoming.transport)
         return _response(reply)
+
+    def _met(self, record: CallRecord, operation: Operation) -> tuple[str, ...]:
+        always = self._desk.how.slow_finalize and operation.consumes
+        return (*record.faults, "slow") if always else record.faults
 
     def _recorded(self, operation: Operation, way: Way) -> CallRecord:
         self._counts[operation.name] += 1
@@ -110,12 +132,19 @@ class App:
         return Incoming(request, self._measures.body_limit, self._measures.body_limit_status, soap=soap)
 
     def _exchange(self, incoming: Incoming, operation: Operation, record: CallRecord) -> Exchange:
-        return Exchange(incoming, operation, self._desk, record, self._measures, self._in_background)
+        return Exchange(incoming, operation, self._desk, record, self._measures, self._in_background, self._outages)
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._late.add(task)
         task.add_done_callback(self._late.discard)
+        return task
+
+    async def settled(self, within: float) -> bool:
+        """Wait for what is done late, at most `within` seconds. Whether all of it is done."""
+        if self._late:
+            await asyncio.wait(self._late, timeout=within)
+        return not self._late
 
     async def stop(self) -> None:
         """Leave undone what was to be done late."""

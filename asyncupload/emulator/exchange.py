@@ -1,26 +1,34 @@
 """One call while it is being answered: what a fault may do with it, besides letting it happen."""
 
+import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import anyio
 
-from asyncupload.emulator import soap
+from asyncupload.emulator import pages, soap
 from asyncupload.emulator.forms import Form, read_form, read_pairs
 from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import Operation
-from asyncupload.emulator.operations.desk import Chunk, Desk
-from asyncupload.emulator.replies import Answer, Rejected, Reply, Unread, rejected_reply
+from asyncupload.emulator.operations.desk import Begun, Chunk, Desk
+from asyncupload.emulator.outages import Outages
+from asyncupload.emulator.replies import Answer, Refusal, Rejected, Reply, Unread, rejected_reply
+
+T = TypeVar("T")
 
 # The largest chunk (32 MiB) in base64 whose every sixteenth character is escaped is 50 MB; the rest is room.
 BODY_LIMIT = 64 * 1024 * 1024
 DELAY = 0.05
 RETRY_AFTER = 1
 HUGE_SIZE = 8 * 1024 * 1024
+SLOW = 3.0
+GATEWAY = 1.0
+ECHO = 0.005
+AWAY = 3.0
 
 # Linger for 0 seconds: closing throws away what is unsent, and tells the other side by a reset.
 _RESET = struct.pack("ii", 1, 0)
@@ -49,7 +57,7 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """`delay` and `retry_after` in seconds; `huge_size` and `body_limit` in bytes.
+    """`delay`, `retry_after`, `slow`, `gateway`, `echo` and `away` in seconds; `huge_size` and `body_limit` in bytes.
 
     A longer body than `body_limit` is refused, unread if its length is declared, with `body_limit_status`.
     """
@@ -59,10 +67,16 @@ class Measures:
     huge_size: int = HUGE_SIZE
     body_limit: int = BODY_LIMIT
     body_limit_status: int = 413
+    slow: float = SLOW
+    gateway: float = GATEWAY
+    echo: float = ECHO
+    away: float = AWAY
 
 
-Background = Callable[[Coroutine[None, None, None]], None]
-"""Runs something that may outlive its request; not the server."""
+class Background(Protocol):
+    """Runs something that may outlive its request; not the server."""
+
+    def __call__(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]": ...
 
 
 class Exchange:
@@ -76,14 +90,17 @@ class Exchange:
         record: CallRecord,
         measures: Measures,
         background: Background,
+        outages: Outages,
     ) -> None:
         self.operation = operation
+        self.outages = outages
         self.measures = measures
         self.record = record
         self.close_on_reuse = False
         self._incoming = incoming
         self._desk = desk
         self._background = background
+        self._slow = False
         self._read: Callable[[], Form] | None = None
         self._lost = False
 
@@ -99,6 +116,8 @@ class Exchange:
     async def apply(self) -> Reply:
         """Do what was asked for, as without a fault."""
         read = await self.receive()
+        if self.operation.name in self._desk.missing:
+            return self._missing()
 
         def job() -> Reply:
             reply = self.operation.reply(self._desk, read)
@@ -156,6 +175,67 @@ class Exchange:
 
         self._background(late())
 
+    async def slowly(self, rest: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Let the rest take its time, whether or not anybody is still waiting for it."""
+        if self._slow:
+            return await rest()
+        self._slow = True
+        await self.receive()
+
+        async def run() -> Reply:
+            try:
+                return await self._at_length(rest)
+            except Rejected as rejected:
+                return self.refused(rejected)
+
+        return await asyncio.shield(self._background(run()))
+
+    async def _at_length(self, rest: Callable[[], Awaitable[Reply]]) -> Reply:
+        """A finalize looks at its ticket and its handler when it begins, and uses the handler up at its end."""
+        if not self.operation.consumes or self.operation.name in self._desk.missing:
+            await anyio.sleep(self.measures.slow)
+            return await rest()
+        begun = await self._begin()
+        if begun is None:
+            return await rest()
+        await anyio.sleep(self.measures.slow)
+        self._desk = replace(self._desk, begun=begun)
+        reply = await rest()
+        await self._desk.store.run(lambda: self._desk.store.handlers.let_go(begun.handler))
+        return reply
+
+    async def _begin(self) -> Begun | None:
+        """None if it is refused at once."""
+        read, desk = await self.receive(), self._desk
+
+        def job() -> Begun | None:
+            try:
+                form = read()
+                ticket = desk.signed_in(form)
+                handler = desk.handler(form, ticket)
+            except (Refusal, Rejected):
+                return None
+            desk.store.handlers.hold(handler)
+            return Begun(ticket, handler)
+
+        return await desk.store.run(job)
+
+    def write(self, reply: Reply) -> None:
+        """Write this answer now; the connection stays, and the call's own answer follows behind it."""
+        if self._incoming.transport is not None:
+            self._incoming.transport.write(reply.head + reply.body)
+
+    def echo(self, reply: Reply) -> None:
+        """Write this answer a moment later, when the call has been answered long since."""
+        transport = self._incoming.transport
+
+        async def late() -> None:
+            await anyio.sleep(self.measures.echo)
+            if transport is not None and not transport.is_closing():
+                transport.write(reply.head + reply.body)
+
+        self._background(late())
+
     async def stall(self) -> NoReturn:
         """Wait until the client or the emulator goes away."""
         while True:
@@ -176,6 +256,12 @@ class Exchange:
             self._incoming.transport.write(raw)
             self._incoming.transport.close()
         await self.stall()
+
+    def _missing(self) -> Reply:
+        """How a server says that it has no such operation. In an envelope it is a fault whatever else it says."""
+        if self._incoming.way == "soap":
+            return soap.no_such_action(self.operation.name)
+        return pages.page(404) if self._desk.how.missing_404 else pages.no_such_operation(self.operation.name)
 
     async def _received(self) -> Callable[[], Form]:
         incoming, operation, cookie = self._incoming, self.operation, self._incoming.cookie

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from asyncupload.emulator import acts, pages
+from asyncupload.emulator import acts, gateways, pages
 from asyncupload.emulator.acts import Act, Rest
 from asyncupload.emulator.exchange import Exchange
 from asyncupload.emulator.operations import OPERATIONS, uploads
@@ -39,7 +39,7 @@ def composed(faults: Sequence[Fault], exchange: Exchange) -> Rest:
 
 _NAMES = frozenset(operation.name for operation in OPERATIONS.values())
 _CHUNK = frozenset({"UploadFileChunk"})
-_FINALIZE = frozenset(name for name in _NAMES if name.startswith("Upload")) - _CHUNK
+_FINALIZE = frozenset(operation.name for operation in OPERATIONS.values() if operation.consumes)
 _NEEDS_TICKET = _NAMES - {
     "AuthenticateUser",
     "AuthenticateUser1",
@@ -120,9 +120,37 @@ _ALL = (
     Fault("drop-late", "read whole, then the connection closes; applied after a pause", acts.drop_late, _YES),
     Fault("delay", "read whole, then a pause before it is applied, if its client is still there", acts.delay, _YES),
     Fault("delay-after", "applied, then a pause before the answer", acts.delay_after, _YES),
+    # What stands before the server, and a server that is away.
+    Fault(
+        "slow",
+        "it takes `slow` seconds, and runs on if its connection goes; a finalize uses its handler up at its end",
+        gateways.slow,
+        _YES,
+    ),
+    Fault(
+        "gateway-reset", "as slow, but after `gateway` seconds the connection is reset", gateways.giving_up(None), _YES
+    ),
+    Fault("gateway-502", "as slow, but after `gateway` seconds it is HTTP 502", gateways.giving_up(502), _YES),
+    Fault("gateway-503", "as slow, but after `gateway` seconds it is HTTP 503", gateways.giving_up(503), _YES),
+    Fault("gateway-504", "as slow, but after `gateway` seconds it is HTTP 504", gateways.giving_up(504), _YES),
+    Fault("answer-twice", "applied; the answer is written twice, at once", gateways.answer_twice, _YES),
+    Fault(
+        "answer-twice-late",
+        "applied and answered; the answer comes once more `echo` seconds later",
+        gateways.answer_twice_late,
+        _YES,
+    ),
+    Fault(
+        "recycle",
+        "HTTP 502, to this call and for `away` seconds to all; every ticket and every handler is gone",
+        gateways.recycle,
+        _NO,
+    ),
+    Fault("away", "every connection closes, and for `away` seconds nobody listens", gateways.leave, _NO),
     # Another answer.
     Fault("html", "HTTP 200 with an HTML login page; nothing is applied", acts.instead(pages.login_page), _NO),
     Fault("html-after", "applied; HTTP 200 with an HTML login page", acts.afterwards(pages.login_page), _YES),
+    Fault("fail-404-after", "applied; HTTP 404 with an HTML page", acts.paged_after(404), _YES),
     Fault("fail-500-after", "applied; HTTP 500 with an HTML page", acts.paged_after(500), _YES),
     Fault("fail-502-after", "applied; HTTP 502 with an HTML page", acts.paged_after(502), _YES),
     Fault("fail-504-after", "applied; HTTP 504 with an HTML page", acts.paged_after(504), _YES),
@@ -197,6 +225,7 @@ _ALL = (
         _YES,
         _GIVES_IDS,
     ),
+    Fault("false-success", "a success without ids, and nothing is stored", gateways.claim, _NO, _FINALIZE),
     Fault(
         "system-error",
         "a document with SystemError: and no code; nothing is applied",
@@ -221,6 +250,19 @@ _ALL = (
 )
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _ALL})
+
+_LASTING = frozenset(
+    {
+        *("refuse-400", "refuse-401", "refuse-403", "refuse-404", "refuse-407", "refuse-413", "refuse-415"),
+        *("fail-404-after", "forbid", "disk-full", "corrupt-chunk", "lose-chunk", "double-chunk"),
+        *("entities", "external-entity", "bom", "latin-1", "other-case", "no-success", "other-case-tryagain"),
+    }
+)
+PASSING = frozenset(FAULTS) - _LASTING
+"""The faults of a server, or of what is on the way to it, that is in trouble for a moment.
+
+The others are refusals, damage, and answers made to be misread, which another try need not overcome.
+"""
 
 
 def fault(name: str) -> Fault:

@@ -5,10 +5,12 @@ import sqlite3
 import time
 import uuid
 import zlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asyncupload.emulator.accounts import Ticket
+from asyncupload.emulator.links import link
 
 SMALLEST_CHUNK = 262_144
 LARGEST_CHUNK = 33_554_432
@@ -43,6 +45,7 @@ class Handlers:
         self._db = db
         self._staging = staging
         self._leaving: set[int] = set()
+        self._held = Counter[int]()
 
     def create(self, ticket: Ticket | None, chunk_size: int) -> UploadHandler:
         guid, now = str(uuid.uuid4()), time.time()
@@ -82,12 +85,15 @@ class Handlers:
 
     def take(self, handler: UploadHandler, target: Path) -> None:
         """Put the staged bytes at `target`, over what a crash may have left there; the handler is gone."""
-        target.unlink(missing_ok=True)
-        try:
-            target.hardlink_to(self._path(handler.id))
-        except OSError:  # a file system without links
-            shutil.copyfile(self._path(handler.id), target)
+        link(self._path(handler.id), target)
         self.delete(handler)
+
+    def hold(self, handler: UploadHandler) -> None:
+        """Keep its bytes, even if somebody deletes or consumes it, until as many have let go as have held."""
+        self._held[handler.id] += 1
+
+    def let_go(self, handler: UploadHandler) -> None:
+        self._held[handler.id] -= 1
 
     def delete(self, handler: UploadHandler) -> None:
         """The handler is gone; its bytes go when that is certain (`sweep`)."""
@@ -100,8 +106,8 @@ class Handlers:
         Not within it. A process killed in between has a handler without a row, which `recover` clears away, and never
         a row without its bytes.
         """
-        leaving, self._leaving = self._leaving, set()
-        for handler in leaving:
+        leaving, self._leaving = self._leaving, {handler for handler in self._leaving if self._held[handler] > 0}
+        for handler in leaving - self._leaving:
             # The row is still there if the transaction was taken back.
             if self._db.execute("SELECT 1 FROM uploads WHERE id = ?", (handler,)).fetchone() is None:
                 self._path(handler).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyncupload.emulator import names
+from asyncupload.emulator.links import link
 
 FIRST_VERSION = 1_000_000
 
@@ -219,6 +220,20 @@ class Library:
         """Give the checkout to the user whatever it was before; None takes it away."""
         row = (user, None if user is None else time.time(), document.id)
         self._db.execute("UPDATE documents SET checked_out_by = ?, checked_out_at = ? WHERE id = ?", row)
+
+    def repeat_latest(self, document: Document, count: int, comment: str) -> None:
+        """That many versions more of the latest content."""
+        latest, last = document.latest, max(version.number for version in document.versions)
+        first = self._db.execute("SELECT max(id) FROM versions").fetchone()[0] + 1
+        facts = (latest.size, latest.crc32, comment, latest.author_id, time.time())
+        told = (latest.published, latest.publish_option, latest.notified)
+        self._db.executemany(
+            "INSERT INTO versions (id, document, number, size, crc, comment, author, created, published, "
+            "publish_option, notified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(first + place, document.id, last + 1 + place, *facts, *told) for place in range(count)],
+        )
+        for place in range(count):
+            link(self.content(latest), self._contents / str(first + place))
 
     def content(self, version: Version) -> Path:
         return self._contents / str(version.id)

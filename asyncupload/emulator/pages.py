@@ -23,6 +23,14 @@ def page(status: int, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(status, "text/html", body.encode(), headers or {})
 
 
+def no_such_operation(name: str) -> Reply:
+    """As ASP.NET's older web services say it."""
+    text = (
+        f"System.InvalidOperationException: {name} Web Service method name is not valid.\r\n   at System.Web.Services"
+    )
+    return Reply(500, "text/plain", text.encode())
+
+
 def problem(status: int) -> Reply:
     """A refusal by the framework before any operation runs."""
     body = json.dumps({"status": status, "title": HTTPStatus(status).phrase})

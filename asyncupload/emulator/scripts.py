@@ -1,10 +1,10 @@
 """Which call meets which trouble."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from asyncupload.emulator.faults import fault
+from asyncupload.emulator.faults import PASSING, fault
 from asyncupload.emulator.operations import OPERATIONS
 
 
@@ -52,6 +52,24 @@ def rates(shares: Mapping[str, float], *, seed: int = 0) -> Script:
     return script
 
 
+def everywhere(rate: float, *, seed: int = 0, among: Iterable[str] = PASSING) -> Script:
+    """A script that lets every call, however small, the login too, meet some fault at that rate (0 to 1).
+
+    Which one is drawn from those `among` that fit the call, all alike; drawn as in `rates`. ValueError for a rate or a
+    name that is none.
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"a rate must lie between 0 and 1: {rate}")
+    chosen = [fault(name) for name in sorted(among)]
+
+    def script(call: Call) -> str | None:
+        die = random.Random(f"{seed}/{call.operation}/{call.number}")  # noqa: S311 -- a die, not a secret
+        fitting = [one.name for one in chosen if one.fits(call.operation)]
+        return die.choice(fitting) if fitting and die.random() < rate else None
+
+    return script
+
+
 def at(places: Mapping[tuple[str, int], str | tuple[str, ...]]) -> Script:
     """A script of exact places: ``at({("UploadFileChunk", 2): "drop-after"})``.
 
@@ -79,6 +97,14 @@ def once(name: str, operation: str | None = None, number: int = 1) -> Script:
         return name if left == 0 else None
 
     return script
+
+
+def require_operations(wanted: Iterable[str]) -> frozenset[str]:
+    """These operations; ValueError for a name that none has."""
+    chosen = frozenset(wanted)
+    if unknown := sorted(chosen - _OPERATION_NAMES):
+        raise ValueError(f"no such operation: {', '.join(unknown)}")
+    return chosen
 
 
 def _require_place(operation: str | None, number: int, hit: tuple[str, ...]) -> None:

@@ -1,8 +1,11 @@
 """The emulator as an object: started, stopped, looked into."""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,11 +15,23 @@ from aiohttp import web
 
 from asyncupload.emulator import names
 from asyncupload.emulator.app import App
-from asyncupload.emulator.exchange import BODY_LIMIT, DELAY, HUGE_SIZE, RETRY_AFTER, CallRecord, Measures
+from asyncupload.emulator.exchange import (
+    AWAY,
+    BODY_LIMIT,
+    DELAY,
+    ECHO,
+    GATEWAY,
+    HUGE_SIZE,
+    RETRY_AFTER,
+    SLOW,
+    CallRecord,
+    Measures,
+)
 from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK, UploadHandler
 from asyncupload.emulator.library import ROOT, Document
 from asyncupload.emulator.operations.desk import Desk
-from asyncupload.emulator.scripts import Call, Hit, Script, once, together
+from asyncupload.emulator.outages import Outages
+from asyncupload.emulator.scripts import Call, Hit, Script, once, require_operations, together
 from asyncupload.emulator.store import Store
 from asyncupload.emulator.variants import behaviour
 
@@ -42,6 +57,7 @@ class Emulator:
         prefix: str = "",
         script: Script | None = None,
         variants: Iterable[str] = (),
+        missing: Iterable[str] = (),
         ssl_context: ssl.SSLContext | None = None,
         document_max_size: int = 0,
         default_chunk_size: int = 262_144,
@@ -51,6 +67,10 @@ class Emulator:
         delay: float = DELAY,
         retry_after: int = RETRY_AFTER,
         huge_size: int = HUGE_SIZE,
+        slow: float = SLOW,
+        gateway: float = GATEWAY,
+        echo: float = ECHO,
+        away: float = AWAY,
     ) -> None:
         """Nothing is opened before `start`.
 
@@ -63,6 +83,8 @@ class Emulator:
             prefix: the virtual directory, for example ``/InfoRouter``.
             script: says which fault, if any, hits a call.
             variants: names from VARIANTS.
+            missing: operations that this server does not have: HTTP 500 with ASP.NET's words, or what a variant says,
+                and a fault to those who ask in SOAP. ValueError for a name that no operation has.
             document_max_size: bytes; 0 is no limit.
             default_chunk_size: bytes, for a client that has no wish; 1 to 33,554,432. A real server's is
                 never below 262,144; less is for tests that want many chunks from few bytes.
@@ -73,18 +95,33 @@ class Emulator:
             delay: seconds, for the faults that pause.
             retry_after: seconds, for the faults that ask to wait.
             huge_size: bytes, for the fault whose answer is huge.
+            slow: seconds that a slow call takes.
+            gateway: seconds after which a gateway gives up on it.
+            echo: seconds until an answer comes once more.
+            away: seconds that a server is away, or its application pool takes to start again.
         """
         if not 1 <= default_chunk_size <= LARGEST_CHUNK:
             raise ValueError(f"default_chunk_size must lie between 1 and {LARGEST_CHUNK}: {default_chunk_size}")
         self.calls: list[CallRecord] = []
         self._store = Store(Path(data), {"demo": "demo"} if users is None else users)
-        self._desk = Desk(self._store, behaviour(variants), default_chunk_size, document_max_size, chunk_sizes)
+        self._desk = Desk(
+            self._store,
+            behaviour(variants),
+            default_chunk_size,
+            document_max_size,
+            chunk_sizes,
+            require_operations(missing),
+        )
         self._folders = tuple(names.exact_path(folder) for folder in folders)
         self._host = host
         self._port = port
         self._prefix = prefix.strip("/")
         self._script = script
-        self._measures = Measures(delay, retry_after, huge_size, body_limit, body_limit_status)
+        self._measures = Measures(
+            delay, retry_after, huge_size, body_limit, body_limit_status, slow, gateway, echo, away
+        )
+        self._outages = Outages(self._leave)
+        self._returning: asyncio.Task[None] | None = None
         self._ssl_context = ssl_context
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -130,6 +167,10 @@ class Emulator:
         Not cancellable, because it is short and would leave a thread and a locked data folder behind.
         """
         with anyio.CancelScope(shield=True):
+            if self._returning is not None:
+                self._returning.cancel()
+                await asyncio.gather(self._returning, return_exceptions=True)
+                self._returning = None
             if self._listener is not None and self._server is not None:
                 # Closes its sockets now; to wait for it would also be to wait for a TLS handshake that hangs.
                 self._listener.close()
@@ -153,6 +194,26 @@ class Emulator:
         hit = once(fault, operation, at)
         self._script = hit if self._script is None else together(self._script, hit)
 
+    async def go_away(self, seconds: float) -> None:
+        """Cut every connection, and let nobody connect for so many seconds. What runs behind them runs on.
+
+        Returns at once. RuntimeError if it is not started. One that is away already stays away as long as it was to.
+        """
+        if self._server is None:
+            raise RuntimeError("the emulator is not started")
+        self._leave(seconds)
+
+    async def recycle(self, seconds: float) -> None:
+        """What an application pool does that starts again: HTTP 502 to all for so many seconds, and what was in memory
+        only is forgotten, tickets and upload handlers."""
+        await self.forget_tickets()
+        await self.expire_handlers()
+        self._outages.recycle(seconds)
+
+    async def settled(self, within: float = 10.0) -> bool:
+        """Wait until what runs on after its connection has gone is done, at most so many seconds. Whether it is."""
+        return self._app is None or await self._app.settled(within)
+
     async def open_handlers(self) -> list[UploadHandler]:
         """The upload handlers that were neither committed nor deleted, from the oldest."""
         return await self._store.run(lambda: self._store.handlers.open())  # noqa: PLW0108 -- set by start
@@ -172,6 +233,10 @@ class Emulator:
             return self._store.library.content(found)
 
         return await self._store.run(find)
+
+    async def add_versions(self, path: str, count: int, comment: str = "") -> None:
+        """Give a document so many more versions of its latest content, as years would. A thousand take a moment."""
+        await self._store.run(lambda: self._store.library.repeat_latest(self._document(path), count, comment))
 
     async def create_folder(self, path: str) -> None:
         """Make the folder and what is missing above it, its library included. No error if it is there."""
@@ -219,13 +284,42 @@ class Emulator:
             parent = library.subfolder(parent.id, name) or library.make_folder(parent, name)
 
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        app = App(self._desk, self._prefix, self._hit, self.calls, self._measures)
-        # A request whose client has gone is cancelled; only the store's own work goes on.
+        app = App(self._desk, self._prefix, self._hit, self.calls, self._measures, self._outages)
+        # A request whose client has gone is cancelled; only the store's own work, and what runs on, goes on.
         server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
-        listener = await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)
-        self._server, self._listener, self._app = server, listener, app
-        self._port = listener.sockets[0].getsockname()[1]
+        self._listener = await self._listener_of(server)
+        self._server, self._app = server, app
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def _listener_of(self, server: web.Server) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)
+
+    def _leave(self, seconds: float) -> None:
+        if self._returning is None or self._returning.done():
+            self._returning = asyncio.get_running_loop().create_task(self._absence(seconds))
+
+    async def _absence(self, seconds: float) -> None:
+        if self._listener is None or self._server is None:
+            return
+        addresses = [(sock.family, sock.getsockname()) for sock in self._listener.sockets]
+        self._listener.close()
+        with ExitStack() as kept:
+            for family, address in addresses:
+                kept.enter_context(_kept_port(family, address))
+            await _cut(self._server)
+            await asyncio.sleep(seconds)
+            self._listener = await self._listener_of(self._server)
+
+
+def _kept_port(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    """A socket at the address that refuses whoever connects: nobody else is given the port meanwhile."""
+    kept = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            kept.bind(address)
+    return kept
 
 
 async def _cut(server: web.Server) -> None:

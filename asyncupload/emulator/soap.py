@@ -83,6 +83,11 @@ def enveloped(operation: str, reply: Reply) -> Reply:
     return replace(reply, body=found["before"] + _envelope(inner + start + found["rest"] + outer))
 
 
+def no_such_action(name: str) -> Reply:
+    """As ASP.NET says that it has no operation of that name."""
+    return fault(f"Server did not recognize the value of HTTP Header SOAPAction: {NAMESPACE}{name}.")
+
+
 def fault(text: str, side: str = "Client") -> Reply:
     """A SOAP fault: of the request's making (``Client``), or of the server's (``Server``)."""
     inside = text_element("faultcode", f"soap:{side}") + text_element("faultstring", text)

@@ -53,6 +53,11 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "no-soap": "there is no SOAP: an envelope is HTTP 404, and so is the WSDL (section d)",
         "case-soap": "an element in SOAP whose case is not that of the WSDL is null (section d)",
         "limit-at-chunk": "a document grows beyond document_max_size in no chunk (question 15)",
+        "missing-404": "an operation that is missing is HTTP 404, not 500 with ASP.NET's words (section c)",
+        "slow-finalize": "every finalize takes `slow` seconds, runs on if its connection goes, and uses its handler up "
+        "at its end (section c)",
+        "no-lock": "every Lock is refused (section c)",
+        "no-unlock": "every UnLock is refused (section c)",
     }
 )
 
@@ -104,6 +109,10 @@ class Behaviour:
     no_soap: bool = False
     case_soap: bool = False
     limit_at_chunk: bool = False
+    missing_404: bool = False
+    slow_finalize: bool = False
+    no_lock: bool = False
+    no_unlock: bool = False
 
 
 def behaviour(names: Iterable[str]) -> Behaviour:

@@ -4,13 +4,15 @@ import json
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from asyncupload.emulator import Call, rates
+from asyncupload.emulator import Call, everywhere, rates
 
 from .commands import Ended, end, run, start
 from .conftest import Here
@@ -104,6 +106,38 @@ def test_a_rate_of_one_hits_every_call(file: Path, here: Here) -> None:
     assert (ended.code, ended.said["error"]) == (5, "ForeignReply")
 
 
+def asked(url: str, operation: str) -> tuple[int, str]:
+    """The status and the text of the answer to a harmless question."""
+    try:
+        with urllib.request.urlopen(f"{url}/srv.asmx/{operation}?Path=/Library") as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_a_gateway_gives_up_in_the_time_that_it_is_told(file: Path, here: Here) -> None:
+    times = ("--slow", "0.5", "--gateway", "0.05", "--away", "0.2")
+    with serving(*times, "--fault", "gateway-504=1") as (url, _):
+        assert asked(url, "ServerInfo")[0] == 504
+    with serving(*times, "--variant", "slow-finalize") as (url, _):
+        assert bring(here, url, file).code == 0
+
+
+def test_an_operation_is_missing_if_that_is_asked_for(file: Path, here: Here) -> None:
+    with serving("--missing", "UploadNewDocumentWidthHandler", "--missing", "GetFolderRules") as (url, _):
+        status, text = asked(url, "GetFolderRules")
+        assert (status, "method name is not valid" in text) == (500, True)
+        assert bring(here, url, file).code == 0
+
+
+def test_trouble_comes_to_every_request_as_the_seed_will_have_it() -> None:
+    first = Call("ServerInfo", 1)
+    seed = next(seed for seed in range(1000) if everywhere(1, seed=seed + 1)(first) == "refuse-502")
+    with serving("--trouble", "1", "--seed", seed) as (url, _):
+        assert asked(url, "ServerInfo")[0] == 502
+
+
 def test_a_variant_changes_the_answers(file: Path, here: Here) -> None:
     with serving("--variant", "no-errorcode", "--variant", "swapped-roots") as (url, _):
         ended = here("download", "/Library/none.bin", file, "--server", url, env=DEMO)
@@ -120,6 +154,9 @@ def test_a_variant_changes_the_answers(file: Path, here: Here) -> None:
         (("--fault", "stall=1.5"), ("between 0 and 1",)),
         (("--fault", "stall=nan"), ("between 0 and 1",)),
         (("--fault", "stall=0.6", "--fault", "html=0.6"), ("more than 1",)),
+        (("--trouble", "1.5"), ("1.5",)),
+        (("--slow", "-1"), ("-1",)),
+        (("--missing", "Nonsense"), ("no such operation: Nonsense",)),
         (("--variant", "upside-down"), ("'upside-down'", "no-filehexcrc")),
         (("--port", "70000"), ("70000",)),
         (("--folder", "/B", "--folder", ""), ("'' names no folder", "/Library/Folder")),

@@ -11,7 +11,10 @@ from emulator.trouble import SENT, settled, told, troubled
 pytestmark = pytest.mark.anyio
 
 FINALIZE = "UploadDocumentWithHandler"
-ANSWERED = {"close-idle", "close-on-reuse", "delay", "delay-after", "forget-sessions-after"}
+ANSWERED = {
+    *("close-idle", "close-on-reuse", "delay", "delay-after", "forget-sessions-after"),
+    *("slow", "answer-twice", "answer-twice-late"),
+}
 """The faults that leave the answer whole."""
 
 

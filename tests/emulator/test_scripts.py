@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncupload.emulator import FAULTS, Call, Script, at, once, rates, together
+from asyncupload.emulator import FAULTS, PASSING, Call, Script, at, everywhere, once, rates, together
 from emulator.raw import chunk_request
 from emulator.trouble import told, troubled
 
@@ -82,6 +82,31 @@ def test_the_same_seed_meets_the_same_calls_in_any_order() -> None:
 def test_a_rate_of_one_hits_always() -> None:
     script = rates({"html": 1.0})
     assert {script(Call("Lock", number)) for number in range(1, 100)} == {"html"}
+
+
+@pytest.mark.parametrize("operation", ["AuthenticateUser", "ServerInfo", "UploadFileChunk", "DeleteUploadHandler"])
+def test_trouble_everywhere_meets_every_operation_at_its_rate(operation: str) -> None:
+    script = everywhere(0.12, seed=3)
+    hits = Counter(script(Call(operation, number)) for number in range(1, 5001))
+    missed = hits.pop(None)
+    assert 500 < 5000 - missed < 700
+    assert hits.keys() == {name for name in PASSING if FAULTS[name].fits(operation)}
+    assert max(hits.values()) < 60
+
+
+def test_trouble_everywhere_is_drawn_from_what_is_named() -> None:
+    script = everywhere(1, among=["tryagain", "stall"])
+    assert {script(Call("UploadFileChunk", number)) for number in range(1, 50)} == {"tryagain", "stall"}
+    assert {script(Call("Lock", number)) for number in range(1, 50)} == {"stall"}
+    assert everywhere(1, among=["tryagain"])(Call("Lock", 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "among", "words"), [(1.5, ["stall"], "between 0 and 1"), (0.1, ["nonsense"], "no such fault")]
+)
+def test_trouble_that_is_none_is_refused(rate: float, among: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        everywhere(rate, among=among)
 
 
 @pytest.mark.parametrize("shares", [{"html": 1.5}, {"html": -0.1}, {"html": 0.6, "stall": 0.6}])

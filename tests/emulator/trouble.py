@@ -1,6 +1,5 @@
 """A server in trouble, and what is heard from it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,12 +15,28 @@ SENT = {"drop-headers": 0.0, "drop-body": 0.6}
 DELAY = 0.03
 """Seconds that a server in trouble pauses."""
 
+SLOW = 0.1
+"""Seconds that a slow call takes; a gateway has half of that patience."""
+
+AWAY = 0.3
+"""Seconds that a server is away."""
+
 
 @asynccontextmanager
 async def troubled(data: Path, script: Script, *, variant: str = "") -> AsyncIterator[tuple[Emulator, Caller]]:
     """A server in trouble, and somebody signed in to it."""
     variants = [variant] if variant else []
-    server = Emulator(data, script=script, variants=variants, delay=DELAY, retry_after=7, huge_size=100_000)
+    server = Emulator(
+        data,
+        script=script,
+        variants=variants,
+        delay=DELAY,
+        retry_after=7,
+        huge_size=100_000,
+        slow=SLOW,
+        gateway=SLOW / 2,
+        away=AWAY,
+    )
     async with server, Caller(server.url) as caller:
         await caller.sign_in("demo", "demo")
         yield server, caller
@@ -40,6 +55,5 @@ async def told(url: str, request: tuple[bytes, bytes], share: float = 1.0) -> tu
 
 
 async def settled(server: Emulator) -> None:
-    """Wait for what comes late."""
-    if any("late" in fault for call in server.calls for fault in call.faults):
-        await asyncio.sleep(DELAY * 2)
+    """Wait for what comes late; what never ends is left after a moment."""
+    await server.settled(1.0)

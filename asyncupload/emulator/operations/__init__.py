@@ -40,6 +40,11 @@ class Operation:
     methods: tuple[str, ...] = _BOTH
     bare_failure: bool = False
 
+    @property
+    def consumes(self) -> bool:
+        """Whether it makes documents of what an upload handler has staged."""
+        return self.name.startswith("Upload") and self.name != "UploadFileChunk"
+
     def takes(self, method: str, how: Behaviour) -> bool:
         return method in self.methods or how.get_chunks
 

@@ -21,10 +21,19 @@ def as_it_is(chunk: Chunk) -> Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What a slow finalize found when it began. It goes by that to its end, whatever has become of it meanwhile."""
+
+    ticket: Ticket
+    handler: UploadHandler
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """`default_chunk_size` and `document_max_size` in bytes; a maximum of 0 is no limit.
 
-    `staged` is what is staged of a chunk whose CRC is right; something else only for a fault's sake.
+    `staged` is what is staged of a chunk whose CRC is right; something else only for a fault's sake. `missing` are the
+    operations that this server does not have.
     """
 
     store: Store
@@ -32,7 +41,9 @@ class Desk:
     default_chunk_size: int
     document_max_size: int
     chunk_sizes: tuple[int, int]
+    missing: frozenset[str] = frozenset()
     staged: Callable[[Chunk], Chunk] = as_it_is
+    begun: Begun | None = None
 
     def caller(self, form: Form) -> User:
         """Who calls. Refusal (4010) without a good ticket."""
@@ -43,6 +54,8 @@ class Desk:
 
         Nobody has rights as the anonymous user here, so that no ticket at all is refused like a bad one.
         """
+        if self.begun is not None:
+            return self.begun.ticket
         given = form.text("authenticationTicket")
         ticket = self.store.accounts.look_up(given)
         if ticket is None:
@@ -85,6 +98,8 @@ class Desk:
 
     def handler(self, form: Form, ticket: Ticket) -> UploadHandler:
         """The caller's own upload handler, which the form names; one of another user is as good as none."""
+        if self.begun is not None:
+            return self.begun.handler
         wanted = guid(form.text("uploadHandler"))
         handler = None if wanted is None else self.store.handlers.find(wanted)
         if handler is not None and self.serves(handler, ticket):

@@ -78,6 +78,8 @@ def verify_hash(desk: Desk, form: Form) -> Answer:
 def lock(desk: Desk, form: Form) -> Answer:
     """Documents only; which documents a lock on a folder reaches is not described well enough to imitate."""
     user = desk.caller(form)
+    if desk.how.no_lock:
+        raise Refusal(5030, "The document could not be checked out.")
     document = desk.document(form.text("Path"))
     _refuse_second_lock(document, user.id)
     desk.store.library.check_out(document, user.id)
@@ -93,6 +95,8 @@ def is_lock_possible(desk: Desk, form: Form) -> Answer:
 def unlock(desk: Desk, form: Form) -> Answer:
     """`force` takes another user's checkout away; it does not help where there is none."""
     user = desk.caller(form)
+    if desk.how.no_unlock:
+        raise Refusal(5030, "The checkout could not be taken back.")
     document = desk.document(form.text("path"))
     if document.checkout is None:
         raise Refusal(4000, "This document is not checked out.")
