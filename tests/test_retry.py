@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload._retry import Pause, next_wait, persist
+from asyncupload._retry import Pause, next_wait, persist, without_end
 from asyncupload.errors import (
     AsyncUploadError,
     ChunkRefused,
@@ -79,6 +79,8 @@ SECONDS = st.floats(0, 1e6, allow_nan=False)
     wish=st.one_of(st.none(), st.floats(allow_nan=False)),
     transient=st.booleans(),
     outcome=st.sampled_from(Outcome),
+    give_up_after=SECONDS,
+    elapsed=SECONDS,
 )
 def test_a_wait_is_within_its_caps_and_absent_exactly_when_it_must_be(
     attempts: int,
@@ -90,21 +92,51 @@ def test_a_wait_is_within_its_caps_and_absent_exactly_when_it_must_be(
     wish: float | None,
     transient: bool,
     outcome: Outcome,
+    give_up_after: float,
+    elapsed: float,
 ) -> None:
-    rules = Retries(attempts=attempts, first_wait=first, longest_wait=longest, longest_obeyed=obeyed)
+    rules = Retries(
+        attempts=attempts,
+        give_up_after=give_up_after,
+        first_wait=first,
+        longest_wait=longest,
+        longest_obeyed=obeyed,
+    )
     error = ForeignReply("x", status=503, outcome=outcome, transient=transient, retry_after=wish)
 
-    wait = next_wait(error, failures, rules, chance)
+    wait = next_wait(error, failures, rules, chance, elapsed)
 
-    hopeless = not transient or outcome is not Outcome.NOT_APPLIED or failures >= attempts
-    assert (wait is None) == hopeless
+    over = failures >= attempts or elapsed >= give_up_after
+    assert (wait is None) == (not transient or outcome is not Outcome.NOT_APPLIED or over)
     if wait is not None:
         assert 0 <= wait <= max(longest, obeyed)
-        assert wait >= min(first, longest) / 2
+        assert wait >= min(min(first, longest) / 2, give_up_after - elapsed)
         if wish is None:
             assert wait <= longest
         else:
             assert wait >= min(wish, obeyed)
+
+
+def test_the_last_attempt_comes_when_the_time_is_over_and_not_later() -> None:
+    """Whatever the backoff has come to; but a server that names a time is not asked before."""
+    rules = Retries(give_up_after=300.0, first_wait=1.0, longest_wait=30.0)
+    assert next_wait(ConnectFailed("x"), 50, rules, 0.0, elapsed=295.0) == 5.0
+    assert next_wait(busy(20.0), 50, rules, 0.0, elapsed=295.0) == 20.0
+    assert next_wait(ConnectFailed("x"), 50, rules, 0.0, elapsed=300.0) is None
+
+
+def test_what_the_server_does_answer_is_not_asked_for_as_long_as_there_is_time() -> None:
+    """A chunk that arrives damaged eight times in a row does not heal; a server that is away comes back."""
+    rules = Retries()
+    assert next_wait(ChunkRefused("x"), 7, rules, 0.0) is not None
+    assert next_wait(ChunkRefused("x"), 8, rules, 0.0) is None
+    assert next_wait(ConnectFailed("x"), 1000, rules, 0.0) is not None
+
+
+def test_without_end_means_that() -> None:
+    """Only the time limit around it ends it: half a clean-up would be left."""
+    rules = without_end(Retries(attempts=1, give_up_after=0.0))
+    assert next_wait(ChunkRefused("x"), 1000, rules, 0.0, elapsed=1e9) is not None
 
 
 # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────────────
