@@ -136,8 +136,8 @@ __all__ = [
     "UnpackedItem",
     "UsageError",
     "Verified",
-    "Waiting",
     "VersionNumber",
+    "Waiting",
     "__version__",
 ]
 

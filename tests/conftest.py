@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ PATIENT = Settings(
 )
 """Settings for tests: the smallest chunk, and waits that keep their order but not their length. Attempts are counted:
 in five minutes of such waits there would be room for a hundred thousand."""
+
+BRISK = replace(PATIENT, timeouts=replace(PATIENT.timeouts, finalize=0.4))
+"""For requests to store that are lost and repeated: a server must have ended with one after so little time."""
 
 
 @pytest.fixture

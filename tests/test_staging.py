@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from asyncupload import (
     HandlerOpened,
     Loss,
     Restarted,
+    Retries,
 )
 from asyncupload.emulator import Call, Emulator, Script, at
 
@@ -177,11 +179,57 @@ async def test_the_handler_of_a_pass_that_led_nowhere_is_deleted_before_the_next
 async def test_restarts_are_bounded(tmp_path: Path) -> None:
     """Each pass loses its first chunk's reply."""
     script: Script = lambda call: "drop-before" if call.operation == "UploadFileChunk" else None  # noqa: E731
-    async with against(tmp_path, script) as (server, client):
+    settings = replace(PATIENT, prove=lambda _: False)
+    async with against(tmp_path, script, settings) as (server, client):
         with pytest.raises(ConnectionLost):
             await client.upload(os.urandom(3 * CHUNK), to=TO)
         assert count(server, "CreateUploadHandler") == PATIENT.retries.restarts + 1
         await _nothing_left(server)
+
+
+@pytest.mark.parametrize(
+    ("rules", "handlers"),
+    [
+        (replace(PATIENT.retries, restarts=5, restart_bytes=5 * CHUNK), 3),
+        (replace(PATIENT.retries, restarts=5, restart_within=0.0), 1),
+        (replace(PATIENT.retries, restarts=5), 6),
+    ],
+)
+async def test_restarts_are_bounded_by_bytes_and_by_time(rules: Retries, handlers: int, tmp_path: Path) -> None:
+    """Each pass sends two chunks, and loses the reply to the third."""
+
+    def script(call: Call) -> str | None:
+        return "drop-before" if call.operation == "UploadFileChunk" and call.number % 3 == 0 else None
+
+    settings = replace(PATIENT, prove=lambda _: False, retries=rules)
+    async with against(tmp_path, script, settings) as (server, client):
+        with pytest.raises(ConnectionLost):
+            await client.upload(os.urandom(4 * CHUNK), to=TO)
+        assert count(server, "CreateUploadHandler") == handlers
+        await _nothing_left(server)
+
+
+async def test_restarts_wait_longer_each_time(tmp_path: Path) -> None:
+    """An application pool that recycles answers 502 for some seconds: three restarts at once would all meet it."""
+    rules = replace(PATIENT.retries, restarts=2, first_wait=0.2, longest_wait=10.0)
+    script = at({("UploadFileChunk", number): "refuse-502" for number in (1, 2)})
+    data = os.urandom(CHUNK)
+    async with against(tmp_path, script, replace(PATIENT, retries=rules)) as (server, client):
+        began = time.monotonic()
+        receipt = await client.upload(data, to=TO)
+        assert receipt.restarted == 2
+        assert time.monotonic() - began >= 0.1 + 0.2, "half of what the backoff has come to, at least"
+        await _stored_once(server, data)
+
+
+async def test_an_upload_that_loses_in_each_pass_goes_on_with_what_it_has(tmp_path: Path) -> None:
+    """After two restarts a pass without any loss is not to be hoped for: the checksum of the whole judges."""
+    script = at({("UploadFileChunk", number): "drop-before" for number in (1, 2, 3)})
+    data = os.urandom(4 * CHUNK)
+    async with against(tmp_path, script) as (server, client):
+        receipt = await client.upload(data, to=TO)
+        assert (receipt.restarted, receipt.resent, receipt.resent_bytes) == (2, 1, CHUNK)
+        await _stored_once(server, data)
 
 
 async def test_faults_are_counted_in_a_row_and_not_per_file(tmp_path: Path) -> None:
@@ -262,17 +310,28 @@ async def test_a_doubled_chunk_is_found_and_named(tmp_path: Path, caplog: pytest
     assert "chunk 5 was appended twice" in caplog.text
 
 
-async def test_a_chunk_doubled_in_both_passes_is_fatal(tmp_path: Path) -> None:
-    """Fault 62: once more in a new handler, and then no more."""
-    # The first pass is calls 1 to 7 (the fifth chunk goes twice), the second 8 to 14.
+async def test_a_mismatch_that_a_lost_reply_explains_is_a_lost_chunk(tmp_path: Path) -> None:
+    """Fault 60: the line's doing, and no corruption: as many restarts as other losses have."""
+    # The first pass is calls 1 to 7 (the fifth chunk goes twice), the second 8 to 14, the third 15 to 20.
     script = at({("UploadFileChunk", 5): "drop-after", ("UploadFileChunk", 12): "drop-after"})
+    data = os.urandom(6 * CHUNK)
+    async with against(tmp_path, script) as (server, client):
+        receipt = await client.upload(data, to=TO)
+        assert (receipt.restarted, receipt.resent) == (2, 2)
+        assert count(server, "UploadFileChunk") == 20
+        await _stored_once(server, data)
+
+
+async def test_a_chunk_doubled_by_the_server_in_both_passes_is_fatal(tmp_path: Path) -> None:
+    """Fault 62: once more in a new handler, and then no more."""
+    script = at({("UploadFileChunk", 5): "double-chunk", ("UploadFileChunk", 11): "double-chunk"})
     async with against(tmp_path, script) as (server, client):
         with pytest.raises(ChecksumMismatch, match="chunk 5 was appended twice") as caught:
             await client.upload(os.urandom(6 * CHUNK), to=TO)
         assert f"{caught.value.expected:08X}" in str(caught.value)
         assert f"{caught.value.found:08X}" in str(caught.value)
         assert caught.value.expected != caught.value.found
-        assert count(server, "UploadFileChunk") == 14
+        assert count(server, "UploadFileChunk") == 12
         await _nothing_left(server)
 
 

@@ -15,7 +15,7 @@ import aiofiles
 import anyio
 import pytest
 from between import between
-from conftest import FOLDER, PATIENT, Leftovers
+from conftest import BRISK, FOLDER, PATIENT, Leftovers
 
 from asyncupload import (
     AlreadyExists,
@@ -227,7 +227,7 @@ async def test_an_upload_that_may_not_begin_anew_fails_with_nothing_stored(tmp_p
 @pytest.mark.parametrize("operation", ["UploadNewDocumentWidthHandler", "UploadDocumentWithHandler1"])
 async def test_a_lost_reply_to_the_request_to_store_is_settled(fault: str, operation: str, tmp_path: Path) -> None:
     """Fault 42: the document may be there. It is looked for, the request repeated, and nothing sent twice."""
-    async with _against(tmp_path, at({(operation, 1): fault})) as (server, client):
+    async with _against(tmp_path, at({(operation, 1): fault}), BRISK) as (server, client):
         versions = 1
         if operation == "UploadDocumentWithHandler1":
             await client.upload(b"before", to=TO)
@@ -260,11 +260,12 @@ async def test_a_handler_that_cannot_be_deleted_does_not_hide_the_first_error(
     def script(call: Call) -> str | None:
         return {"UploadFileChunk": "drop-before", "DeleteUploadHandler": "html"}.get(call.operation)
 
-    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, cleanup=0.2))
+    timeouts, retries = replace(PATIENT.timeouts, cleanup=0.2), replace(PATIENT.retries, restarts=1)
+    settings = replace(PATIENT, timeouts=timeouts, retries=retries)
     async with _against(tmp_path, script, settings) as (server, client):
         with pytest.raises(ConnectionLost, match="UploadFileChunk"):
             await client.upload(b"data", to=TO)
-        assert len(await server.open_handlers()) == PATIENT.retries.restarts + 1
+        assert len(await server.open_handlers()) == 2
     assert "handler_left" in caplog.text
 
 
