@@ -20,9 +20,6 @@ T = TypeVar("T")
 DESCRIPTION_LIMIT = 16 * MIB
 """Bytes. A real server's WSDL has some hundred operations."""
 
-FIRST_ATTEMPTS = 4
-"""Attempts to reach a server that never answered in the protocol's words."""
-
 INLINE = 64 * KIB
 """Bytes. Larger answers are parsed in a thread, so as not to hold up the loop."""
 
@@ -92,7 +89,7 @@ class Asker:
             error.transient, error.most_attempts = True, ANSWERED
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
-            error.most_attempts = FIRST_ATTEMPTS
+            error.first_contact = True
 
     async def _encoded(self, call: Call[Any]) -> Body:
         encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM

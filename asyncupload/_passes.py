@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ._remote import Handler
 from ._retry import wait_to_begin_anew
 from ._staging import Reason, Staging, StartOver, Tally, Threads
+from ._units import amount
 from .events import Audience, Committing, Restarted
 from .sources import Content, Source
 
@@ -89,6 +90,10 @@ class Passes:
         """Let the upload begin anew, if it can and the user's rules allow it."""
         self._reasons[again.reason] += 1
         if not self._source.rereadable or not self._allowed(again.reason):
+            if self.restarted > 1:
+                sent = amount(self._staging.resent_bytes + self._staging.tally.sent)
+                seconds = time.monotonic() - self._began
+                again.error.add_note(f"given up after {self.restarted} passes in {seconds:.0f} s, and {sent} in vain")
             raise again.error
         self._staging.begin_anew()
         self._log.info("upload_restarted", reason=str(again.error))

@@ -63,7 +63,9 @@ async def wait_to_begin_anew(restarts: int, rules: Retries) -> None:
 
 def _most_attempts(error: AsyncUploadError, rules: Retries) -> float:
     # A rule without any end is a time limit's around it, and that limit is the only one then.
-    limits = (rules.attempts, error.most_attempts if rules.give_up_after < math.inf else None)
+    if rules.give_up_after == math.inf:
+        return math.inf if rules.attempts is None else rules.attempts
+    limits = (rules.attempts, error.most_attempts, rules.first_attempts if error.first_contact else None)
     return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
@@ -124,6 +126,8 @@ async def persist(
             elapsed = time.monotonic() - first_failure
             wait = next_wait(error, failures, rules, random.random(), elapsed)  # noqa: S311  (spreads load, guards nothing)
             if wait is None:
+                if failures > 1:
+                    error.add_note(f"given up after {failures} attempts in {elapsed:.0f} s")
                 raise
             on_retry(error, failures, wait)
         await anyio.sleep(wait)

@@ -71,6 +71,8 @@ class AsyncUploadError(Exception):
     retry_after: float | None = None
     most_attempts: int | None = None
     """How often a request that fails like this is sent at most, however much time is left; None for no such limit."""
+    first_contact: bool = False
+    """Whether the server had not answered a single time before: its address may be mistyped."""
 
     def __init__(self, message: str, *, outcome: Outcome | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

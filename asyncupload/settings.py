@@ -73,6 +73,10 @@ class Retries:
     """How often one request is sent at most, at least 1; None leaves that to ``give_up_after``. What the server does
     answer, as that a chunk arrived damaged, is sent eight times at most in any case."""
 
+    first_attempts: int | None = 4
+    """How often a server is asked at most that has not answered a single time, at least 1: its address may be
+    mistyped. None if it is known to be right, and the server to come."""
+
     give_up_after: float = 300.0
     """Seconds after its first failure for which one request is sent again. So long may the server be away."""
 
@@ -99,6 +103,10 @@ class Retries:
 
     def __post_init__(self) -> None:
         _require(self.attempts is None or self.attempts >= 1, "Retries.attempts must be at least 1, or None")
+        _require(
+            self.first_attempts is None or self.first_attempts >= 1,
+            "Retries.first_attempts must be at least 1, or None",
+        )
         _require(self.restarts >= 0, "Retries.restarts must not be negative")
         _require(
             self.restart_bytes is None or self.restart_bytes >= 0,

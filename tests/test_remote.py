@@ -188,7 +188,7 @@ async def test_an_address_that_never_answered_is_worth_few_attempts_only(tmp_pat
         with pytest.raises(ConnectFailed) as after:
             await remote.whoami()
     assert (before.value.transient, after.value.transient) == (True, True)
-    assert (before.value.most_attempts, after.value.most_attempts) == (4, None)
+    assert (before.value.first_contact, after.value.first_contact) == (True, False)
 
 
 async def test_an_answer_too_large_to_be_one_is_not_read_to_its_end(emulator: Emulator) -> None:

@@ -133,6 +133,14 @@ def test_what_the_server_does_answer_is_not_asked_for_as_long_as_there_is_time()
     assert next_wait(ConnectFailed("x"), 1000, rules, 0.0) is not None
 
 
+def test_a_server_that_never_answered_is_asked_few_times_unless_it_is_known_to_come() -> None:
+    error = ConnectFailed("x")
+    error.first_contact = True
+    assert next_wait(error, 3, Retries(), 0.0) is not None
+    assert next_wait(error, 4, Retries(), 0.0) is None
+    assert next_wait(error, 1000, Retries(first_attempts=None), 0.0) is not None
+
+
 def test_without_end_means_that() -> None:
     """Only the time limit around it ends it: half a clean-up would be left."""
     rules = without_end(Retries(attempts=1, give_up_after=0.0))

@@ -19,6 +19,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "no threads": (lambda: Settings(checksum_threads=0), "checksum_threads", "at least 1"),
     "no such encoding": (lambda: Settings(encoding="pigeon"), "encoding", "auto"),  # type: ignore[arg-type]
     "no attempts": (lambda: Retries(attempts=0), "attempts", "at least 1"),
+    "no first attempts": (lambda: Retries(first_attempts=0), "first_attempts", "at least 1"),
     "fewer than no restarts": (lambda: Retries(restarts=-1), "restarts", "not be negative"),
     "negative bytes": (lambda: Retries(restart_bytes=-1), "restart_bytes", "not be negative"),
     "negative patience": (lambda: Retries(give_up_after=-1), "give_up_after", "not be negative"),

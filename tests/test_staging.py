@@ -203,9 +203,11 @@ async def test_restarts_are_bounded_by_bytes_and_by_time(rules: Retries, handler
 
     settings = replace(PATIENT, prove=lambda _: False, retries=rules)
     async with against(tmp_path, script, settings) as (server, client):
-        with pytest.raises(ConnectionLost):
+        with pytest.raises(ConnectionLost) as caught:
             await client.upload(os.urandom(4 * CHUNK), to=TO)
         assert count(server, "CreateUploadHandler") == handlers
+        told = [f"given up after {handlers} passes in"] if handlers > 1 else []
+        assert [note[: len(told[0])] for note in getattr(caught.value, "__notes__", [])] == told
         await _nothing_left(server)
 
 

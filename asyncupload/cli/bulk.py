@@ -14,7 +14,7 @@ from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.rules import TreeRules
 from asyncupload.bulk.tree import Tree
 from asyncupload.errors import AsyncUploadError, UsageError
-from asyncupload.settings import DEFAULT_CHUNK, MIB, Settings
+from asyncupload.settings import DEFAULT_CHUNK, MIB, Retries, Settings
 
 from . import results
 from .amounts import bytes_of
@@ -135,6 +135,9 @@ def bulk(named: tuple[str, ...], connection: Connection, voice: Voice, **given: 
         return results.interrupted(interrupted, "interrupted", "".join(named[-1:]), voice)
 
 
+PER_FILE = 30.0
+"""Seconds for which a file in flight waits for a server in trouble."""
+
 _OF_TREES = tuple(field.name for field in fields(TreeRules) if field.name not in {"stay_inside", "longest_path"})
 _OF_LOADS = tuple(field.name for field in fields(LoadOptions) if field.name != "lease")
 """Options that go on under their own names."""
@@ -158,7 +161,11 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
             destination=destination,
         ),
         options=LoadOptions(**{name: given[name] for name in _OF_LOADS}),
-        settings=Settings(chunk_size=given["chunk_size"], encoding=given["encoding"]),
+        # One file waits for a short time only: the load itself outwaits a server in trouble, with one request now and
+        # then for all of them.
+        settings=Settings(
+            chunk_size=given["chunk_size"], encoding=given["encoding"], retries=Retries(give_up_after=PER_FILE)
+        ),
         journal=journal,
         grace=given["grace"],
         report=given["report"],

@@ -8,10 +8,10 @@ import click
 from asyncupload.client import Client
 from asyncupload.events import Downloaded, Listener
 from asyncupload.properties import VersionNumber
-from asyncupload.settings import Settings
+from asyncupload.settings import Retries, Settings
 
 from . import results
-from .options import Connection, Voice, chunk_size_option, connection_options, voice_options
+from .options import Connection, Voice, chunk_size_option, connection_options, give_up_option, voice_options
 from .properties import version_option
 from .transfer import transferred
 
@@ -21,6 +21,7 @@ from .transfer import transferred
 @click.argument("target", type=click.Path(path_type=Path))
 @connection_options
 @chunk_size_option
+@give_up_option
 @version_option("Which version to bring; by default the published one, or else the latest.")
 @voice_options
 def download(
@@ -28,6 +29,7 @@ def download(
     target: Path,
     connection: Connection,
     chunk_size: int,
+    retries: Retries,
     document_version: VersionNumber | None,
     voice: Voice,
 ) -> int:
@@ -45,7 +47,7 @@ def download(
 
     return transferred(
         connection,
-        Settings(chunk_size=chunk_size),
+        Settings(retries=retries, chunk_size=chunk_size),
         voice,
         work,
         title=name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncupload.errors import UsageError
-from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Settings
+from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
 if TYPE_CHECKING:
     from asyncupload.client import Client
@@ -157,6 +157,25 @@ def chunk_size_option(command: Command) -> Command:
         show_default=True,
         help="Bytes per chunk to ask the server for.",
     )(command)
+
+
+def give_up_option(command: Command) -> Command:
+    """Adds ``--give-up-after``, handed to the command as ``retries``."""
+
+    @option(
+        "--give-up-after",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="With a server that is away or in trouble: 300, but few attempts only with one that has never answered. "
+        "A number given here holds for that one, too.",
+    )
+    @wraps(command)
+    def wrapped(give_up_after: float | None, **rest: Any) -> Any:
+        if give_up_after is None:
+            return command(retries=Retries(), **rest)
+        return command(retries=Retries(give_up_after=give_up_after, first_attempts=None), **rest)
+
+    return wrapped
 
 
 def encoding_option(command: Command) -> Command:

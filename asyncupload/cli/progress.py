@@ -20,6 +20,7 @@ from asyncupload.events import (
     Listener,
     Restarted,
     Stored,
+    Waiting,
 )
 
 from .options import Voice
@@ -67,6 +68,9 @@ class _Bar:
                 self._bar.update(self._task, completed=done, total=size, description=self._title)
             case ChunkRetried(number=number, wait=wait):
                 self._bar.update(self._task, description=f"{self._title} (chunk {number} again in {wait:.1f} s)")
+            case Waiting(reason=reason, give_up_after=seconds):
+                self._bar.update(self._task, description=f"{self._title} (waiting for the server)")
+                self._bar.console.print(_waiting(reason, seconds), markup=False, highlight=False)
             case Restarted():
                 self._bar.update(self._task, completed=0, description=f"{self._title} (from the beginning)")
             case Committing(sent=sent):
@@ -89,6 +93,8 @@ class _Lines:
                     self._say(self._state(done, size))
             case ChunkRetried(number=number, wait=wait, reason=reason):
                 self._say(f"chunk {number} goes again in {wait:.1f} s: {reason}")
+            case Waiting(reason=reason, give_up_after=seconds):
+                self._say(_waiting(reason, seconds))
             case Restarted(reason=reason):
                 self._say(f"from the beginning, in another handler: {reason}")
             case Committing(sent=sent):
@@ -106,6 +112,10 @@ class _Lines:
     def _say(self, text: str) -> None:
         self._last = time.monotonic()
         click.echo(f"{self._title}: {text}", err=True)
+
+
+def _waiting(reason: str, seconds: float) -> str:
+    return f"the server is asked again and again, for {seconds:.0f} s at most: {reason}"
 
 
 def _left(size: int, rate: float) -> str:

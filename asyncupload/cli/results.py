@@ -82,6 +82,7 @@ def receipt(told: Receipt) -> dict[str, Any]:
         "resent": told.resent,
         "restarted": told.restarted,
         "seconds": round(told.seconds, 3),
+        **({"resent_bytes": told.resent_bytes} if told.resent_bytes else {}),
     }
 
 
@@ -145,7 +146,8 @@ def verified(proof: Verified, source: str, voice: Voice) -> int:
 
 def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
-    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error), **more)
+    message = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", ()))])
+    return gave_up(type(error).__name__, message, path, voice, exit_code(error), **more)
 
 
 def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more: Any) -> int:

@@ -8,10 +8,19 @@ from asyncupload._place import IfExists
 from asyncupload.client import Client
 from asyncupload.events import Listener, Receipt
 from asyncupload.properties import Properties
-from asyncupload.settings import Settings
+from asyncupload.settings import Retries, Settings
 
 from . import results
-from .options import Connection, Voice, chunk_size_option, connection_options, encoding_option, option, voice_options
+from .options import (
+    Connection,
+    Voice,
+    chunk_size_option,
+    connection_options,
+    encoding_option,
+    give_up_option,
+    option,
+    voice_options,
+)
 from .properties import properties_options
 from .source import opened, title
 from .transfer import Watch, transferred
@@ -22,6 +31,7 @@ from .transfer import Watch, transferred
 @click.argument("destination")
 @connection_options
 @chunk_size_option
+@give_up_option
 @encoding_option
 @option(
     "--if-exists",
@@ -38,6 +48,7 @@ def upload(
     destination: str,
     connection: Connection,
     chunk_size: int,
+    retries: Retries,
     encoding: Literal["auto", "multipart", "form", "soap"],
     if_exists: IfExists,
     version_comment: str,
@@ -59,7 +70,7 @@ def upload(
 
     return transferred(
         connection,
-        Settings(chunk_size=chunk_size, encoding=encoding),
+        Settings(retries=retries, chunk_size=chunk_size, encoding=encoding),
         voice,
         work,
         title=title(source),

@@ -6,10 +6,19 @@ import click
 
 from asyncupload.client import Client
 from asyncupload.events import Listener, Unpacked
-from asyncupload.settings import Settings
+from asyncupload.settings import Retries, Settings
 
 from . import results
-from .options import Connection, Voice, chunk_size_option, connection_options, encoding_option, option, voice_options
+from .options import (
+    Connection,
+    Voice,
+    chunk_size_option,
+    connection_options,
+    encoding_option,
+    give_up_option,
+    option,
+    voice_options,
+)
 from .source import opened, title
 from .transfer import Watch, transferred
 
@@ -19,6 +28,7 @@ from .transfer import Watch, transferred
 @click.argument("folder")
 @connection_options
 @chunk_size_option
+@give_up_option
 @encoding_option
 @option("--changed-only", is_flag=True, help="Leave out entries that are equal to the document there.")
 @option("--check-out", is_flag=True, help="Check existing documents out, and in again.")
@@ -29,6 +39,7 @@ def upload_zip(
     folder: str,
     connection: Connection,
     chunk_size: int,
+    retries: Retries,
     encoding: Literal["auto", "multipart", "form", "soap"],
     changed_only: bool,  # noqa: FBT001  (click's)
     check_out: bool,  # noqa: FBT001
@@ -50,7 +61,7 @@ def upload_zip(
 
     return transferred(
         connection,
-        Settings(chunk_size=chunk_size, encoding=encoding),
+        Settings(retries=retries, chunk_size=chunk_size, encoding=encoding),
         voice,
         work,
         title=title(source),

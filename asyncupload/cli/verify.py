@@ -8,11 +8,11 @@ from asyncupload.bulk.audit import AT_ONCE
 from asyncupload.client import Client
 from asyncupload.events import Listener, Verified
 from asyncupload.properties import VersionNumber
-from asyncupload.settings import Settings
+from asyncupload.settings import Retries, Settings
 
 from . import results
 from .ledger import verify_ledger
-from .options import Connection, Voice, chunk_size_option, connection_options, option, voice_options
+from .options import Connection, Voice, chunk_size_option, connection_options, give_up_option, option, voice_options
 from .properties import version_option
 from .source import opened, title
 from .transfer import transferred
@@ -23,6 +23,7 @@ from .transfer import transferred
 @click.argument("path", default="")
 @connection_options
 @chunk_size_option
+@give_up_option
 @option("--deep", is_flag=True, help="Fetch every byte and compare it, not only size and CRC-32.")
 @version_option("Which version to compare with; by default the latest.")
 @option(
@@ -45,6 +46,7 @@ def verify(
     path: str,
     connection: Connection,
     chunk_size: int,
+    retries: Retries,
     deep: bool,  # noqa: FBT001  (click's)
     document_version: VersionNumber | None,
     ledger: Path | None,
@@ -64,7 +66,7 @@ def verify(
 
     return transferred(
         connection,
-        Settings(chunk_size=chunk_size),
+        Settings(retries=retries, chunk_size=chunk_size),
         voice,
         work,
         title=title(source),

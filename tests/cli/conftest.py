@@ -55,6 +55,14 @@ class Server:
         """Have somebody check a document out."""
         self._portal.call(self._emulator.set_checkout, path, user)
 
+    def stop(self) -> None:
+        """Be away."""
+        self._portal.call(self._emulator.stop)
+
+    def start(self) -> None:
+        """Be there again, at the same address."""
+        self._portal.call(self._emulator.start)
+
     def state(self) -> list[Document]:
         """All that is known of all documents."""
         return self._portal.call(self._emulator.documents)
