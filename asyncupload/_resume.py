@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from . import _wire
+from ._ending import left_behind
 from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
@@ -77,6 +78,7 @@ class Resumption:
             restarted=0,
             verified_by="staged checksum",
             seconds=time.monotonic() - began,
+            left=left_behind(),
         )
 
     async def _found(self, place: Place) -> _wire.Stored | None:

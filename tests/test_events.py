@@ -30,6 +30,7 @@ from asyncupload.events import (
     Event,
     Failed,
     HandlerOpened,
+    Leftover,
     Listener,
     Observer,
     Receipt,
@@ -73,6 +74,7 @@ FACTS: tuple[Any, ...] = (
     Times(),
     UnpackedItem(name="a.txt", error=""),
     Unpacked(folder="/L", size=1, crc32=2, items=(), seconds=0.1),
+    Leftover(kind="handler", name="h", reason="r", remedy="asyncupload discard h"),
 )
 
 
