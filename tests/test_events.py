@@ -13,6 +13,7 @@ from structlog.testing import CapturingLogger
 from asyncupload import (
     AccessDenied,
     Client,
+    Leftover,
     NotFound,
     OutcomeUnknown,
     SourceChanged,
@@ -30,7 +31,6 @@ from asyncupload.events import (
     Event,
     Failed,
     HandlerOpened,
-    Leftover,
     Listener,
     Observer,
     Receipt,

@@ -55,7 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # many files
     ("bulk",),
     # the street
-    ("cli", "__main__", "pytest_plugin"),
+    ("_signals", "cli", "__main__", "pytest_plugin"),
 )
 """From the ground up. A room may use what is below it, and what stands before it on its own floor."""
 
