@@ -1,71 +1,71 @@
 """Brings files into an infoRouter document server: in order, CRC-checked, in bounded memory, exactly once."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from .checkpoints import Checkpoints, Commit
-from .errors import (
-    AccessDenied,
-    AlreadyExists,
-    AsyncUploadError,
-    CheckedOut,
-    ChecksumMismatch,
-    ChunkDamaged,
-    ChunkRefused,
-    ConnectFailed,
-    ConnectionLost,
-    EmptySource,
-    ForeignReply,
-    HandlerLost,
-    JournalError,
-    LeaseLost,
-    LoginRefused,
-    NotAFile,
-    NotFound,
-    Outcome,
-    OutcomeUnknown,
-    Redirected,
-    ServerError,
-    SourceChanged,
-    SourceError,
-    SourceMissing,
-    SourceUnreadable,
-    StoredDifferently,
-    StoredTwice,
-    TargetUnwritable,
-    TicketRefused,
-    TimedOut,
-    TLSFailed,
-    TransportError,
-    UsageError,
-)
-from .events import (
-    ChunkReceived,
-    ChunkRetried,
-    ChunkSent,
-    Committing,
-    Downloaded,
-    Event,
-    Failed,
-    HandlerOpened,
-    Listener,
-    Observer,
-    Receipt,
-    Restarted,
-    Stored,
-    StoredDocument,
-    Times,
-    Unpacked,
-    UnpackedItem,
-    Verified,
-    Waiting,
-)
-from .properties import Properties, VersionNumber
-from .settings import Loss, Retries, Settings, Timeouts
-
+TYPE_CHECKING = False  # typing's own takes as long to import as all else here
 if TYPE_CHECKING:
     from ._check import ServerReport
+    from .checkpoints import Checkpoints, Commit
     from .client import Client
+    from .errors import (
+        AccessDenied,
+        AlreadyExists,
+        AsyncUploadError,
+        CheckedOut,
+        ChecksumMismatch,
+        ChunkDamaged,
+        ChunkRefused,
+        ConnectFailed,
+        ConnectionLost,
+        EmptySource,
+        ForeignReply,
+        HandlerLost,
+        JournalError,
+        LeaseLost,
+        Leftover,
+        LoginRefused,
+        NotAFile,
+        NotFound,
+        Outcome,
+        OutcomeUnknown,
+        Redirected,
+        ServerError,
+        SourceChanged,
+        SourceError,
+        SourceMissing,
+        SourceUnreadable,
+        StoredDifferently,
+        StoredTwice,
+        TargetUnwritable,
+        TicketRefused,
+        TimedOut,
+        TLSFailed,
+        TransportError,
+        UsageError,
+    )
+    from .events import (
+        ChunkReceived,
+        ChunkRetried,
+        ChunkSent,
+        Committing,
+        Downloaded,
+        Event,
+        Failed,
+        HandlerOpened,
+        Listener,
+        Observer,
+        Receipt,
+        Restarted,
+        Stored,
+        StoredDocument,
+        Times,
+        Unpacked,
+        UnpackedItem,
+        Verified,
+        Waiting,
+    )
+    from .properties import Properties, VersionNumber
+    from .settings import Loss, Retries, Settings, Timeouts
     from .sources import BytesSource, FileSource, IteratorSource, PathSource, Source
 
 __version__ = "0.1.0"
@@ -99,6 +99,7 @@ __all__ = [
     "IteratorSource",
     "JournalError",
     "LeaseLost",
+    "Leftover",
     "Listener",
     "LoginRefused",
     "Loss",
@@ -141,6 +142,8 @@ __all__ = [
     "__version__",
 ]
 
+_WORDS = ("errors", "events", "settings", "properties", "checkpoints")
+
 _ON_FIRST_USE = {
     "Client": "client",
     "ServerReport": "_check",
@@ -150,15 +153,20 @@ _ON_FIRST_USE = {
     "PathSource": "sources",
     "Source": "sources",
 }
+"""The rooms of names that are not among the words."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import what takes long (aiohttp) only for those who use it: ``asyncupload --help`` does not.
 
-    ``from asyncupload import Client`` imports it there and then, which is better done before the event loop runs.
+    ``from asyncupload import Client`` imports it there and then, which is better done before the event loop runs. The
+    words come late too, so that a command heeds signals from its first moments.
     """
-    if name not in _ON_FIRST_USE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    if name in _WORDS:
+        return import_module(f".{name}", __name__)
+    for room in (_ON_FIRST_USE[name],) if name in _ON_FIRST_USE else _WORDS if name in __all__ else ():
+        value: object = getattr(import_module(f".{room}", __name__), name, None)
+        if value is not None:
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _wire
+from ._ending import left_behind
 from ._passes import Passes
 from ._patience import Patience
 from ._remote import Handler
@@ -63,7 +64,12 @@ class Archive:
             tally, log = await self._passes.run(content, opened, self._unpack)
         items = tuple(UnpackedItem(name=entry.item, error=entry.error) for entry in log)
         return Unpacked(
-            folder=task.folder, size=tally.sent, crc32=tally.crc32, items=items, seconds=time.monotonic() - began
+            folder=task.folder,
+            size=tally.sent,
+            crc32=tally.crc32,
+            items=items,
+            seconds=time.monotonic() - began,
+            left=left_behind(),
         )
 
     async def _unpack(self, handler: Handler, _: Tally) -> tuple[_wire.Unpacked, ...]:

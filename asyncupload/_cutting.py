@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from . import _checksum
+from ._shield import closed
 from .errors import AsyncUploadError, EmptySource, NotAFile, SourceChanged, SourceMissing, SourceUnreadable, UsageError
 
 ChunkBuffer: TypeAlias = bytes | bytearray | memoryview
@@ -174,10 +175,10 @@ class Pieces:
         if not await self._refill():
             raise empty(self._name)
 
-    async def close(self) -> None:
-        """Let a generator run its own ``finally`` now, and not when the garbage collector finds it."""
+    async def close(self, grace: float) -> None:
+        """Let a generator run its own ``finally`` now, which may take so many seconds."""
         if isinstance(self._iterator, AsyncGenerator):
-            await self._iterator.aclose()
+            await closed(self._iterator, grace=grace)
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
         count, buffers = Count(self.size, self._name), Buffers()

@@ -13,9 +13,10 @@ import aiofiles
 import aiofiles.os
 
 from . import _checksum, _wire
+from ._ending import left_behind
 from ._fetch import Fetch
 from ._patience import Patience
-from ._shield import undisturbed
+from ._shield import bounded, undisturbed
 from .errors import ChecksumMismatch, TargetUnwritable
 from .events import Audience, ChunkReceived, Downloaded
 
@@ -74,6 +75,7 @@ class Download:
             compared=info.crc32 is not None,
             resumed=resumed,
             seconds=time.monotonic() - began,
+            left=left_behind(),
         )
 
     async def _settled(self, target: Path) -> Path:
@@ -148,11 +150,11 @@ class Download:
         except BaseException as error:
             # A full disk is not to be kept full; but what another download is writing is not ours to remove.
             if file is not None and (not resumable or isinstance(error, TargetUnwritable)):
-                await undisturbed(self._remove(str(beside)), grace=grace)
+                await bounded(self._remove(str(beside)), grace=grace)
             raise
         finally:
             if file is not None:
-                await undisturbed(self._close(file), grace=grace)
+                await bounded(self._close(file), grace=grace)
 
     async def _put_in_place(self, file: Any, target: Path) -> None:
         with _writing(str(target)):

@@ -60,5 +60,10 @@ class Fetch:
         return piece
 
     async def _let_go(self, handler: str) -> None:
-        if left := await self._patience.clean_up(lambda: self._remote.close_download(handler)):
+        if left := await self._patience.clean_up(
+            lambda: self._remote.close_download(handler),
+            "download",
+            handler,
+            "nothing: the server forgets it",
+        ):
             self._log.warning("download_handler_left", handler=handler, reason=left)

@@ -2,16 +2,19 @@
 
 import os
 import ssl
-from collections.abc import Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import wraps
 from types import TracebackType
-from typing import Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from ._body import Encoding
+from ._ending import SHARE
+from ._journeys import Journeys
 from ._limits import Limits
 from ._log import get_logger
 from ._patience import Patience
@@ -20,11 +23,16 @@ from ._remote import Remote
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
+from ._threads import DaemonThreads
 from ._transport import Session, Transport
 from .errors import AsyncUploadError, UsageError
 from .events import Observer
 from .settings import LARGEST_CHUNK, Settings
 from .sources import Source
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Own = TypeVar("Own", bound="Opened")
 
 READING_THREADS = 4
 """Threads for blocking reads and writes of local files. They are the client's own: the loop's default pool belongs to
@@ -69,6 +77,7 @@ class Opened:
         self._turns = Turns()
         self._limits = Limits(self.settings)
         self._observers = tuple(observers)
+        self._journeys = Journeys(timeouts.cleanup)
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
@@ -76,8 +85,8 @@ class Opened:
 
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""
-        pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="asyncupload-files")
-        self._threads = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads))
+        pool = DaemonThreads(READING_THREADS, "asyncupload-files")
+        self._threads, self._pool = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads)), pool
         self._transport.open(self._threads.checksums)
         return self
 
@@ -87,14 +96,12 @@ class Opened:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Log out, and close what is the client's own: within the time for cleaning up, whatever the server does."""
-        threads, self._threads = self._threads, None
-        grace = self.settings.timeouts.cleanup
-        try:
-            await undisturbed(self._leave(), grace=grace)
-        finally:
-            if threads is not None:
-                await undisturbed(_end(threads.reading, grace), grace=grace)
+        """End what is under way, log out, and close what is the client's own: within the time for cleaning up, whatever
+        the server does."""
+        if self._threads is None:
+            return
+        self._threads = None
+        await undisturbed(self._leave(), grace=self.settings.timeouts.cleanup)
 
     def _entered(self) -> Threads:
         if self._threads is None:
@@ -106,13 +113,34 @@ class Opened:
         return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
 
     async def _leave(self) -> None:
+        seconds = self.settings.timeouts.cleanup
+        with anyio.move_on_after(seconds):
+            await self._journeys.end()
+        deadline = time.monotonic() + (1 - SHARE) * seconds
         try:
-            with anyio.move_on_after(self.settings.timeouts.cleanup):
+            with anyio.move_on_after((1 - SHARE) * seconds):
                 await self._remote.log_out()
         except AsyncUploadError as error:
             get_logger().debug("logout_failed", reason=str(error))
         finally:
             await self._transport.close()
+            # But for one that hangs in a read that nothing can interrupt.
+            self._pool.shutdown(wait=False)
+            await anyio.to_thread.run_sync(self._pool.join, deadline - time.monotonic())
+
+
+def journey(
+    method: "Callable[Concatenate[Own, P], Coroutine[Any, Any, T]]",
+) -> "Callable[Concatenate[Own, P], Coroutine[Any, Any, T]]":
+    """What is under way when the client is closed ends first: see `Journeys.one`."""
+
+    @wraps(method)
+    async def made(self: Own, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._entered()
+        async with self._journeys.one():
+            return await method(self, *args, **kwargs)
+
+    return cast("Callable[Concatenate[Own, P], Coroutine[Any, Any, T]]", made)
 
 
 def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
@@ -120,9 +148,3 @@ def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{ca_file} cannot be used as a file of certificate authorities: {error}") from error
-
-
-async def _end(pool: Executor, grace: float) -> None:
-    """See the pool's threads end, but for one that hangs in a read that nothing can interrupt."""
-    with anyio.move_on_after(grace):
-        await anyio.to_thread.run_sync(pool.shutdown, abandon_on_cancel=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+from ._ending import this_ending
 from ._remote import Handler
 from ._retry import wait_to_begin_anew
 from ._staging import Reason, Staging, StartOver, Tally, Threads
@@ -61,6 +62,7 @@ class Passes:
             What was sent, and what ``commit`` returned.
         """
         while True:
+            this_ending().begin_anew()
             try:
                 return await self._pass(content, opened, commit)
             except StartOver as again:

@@ -3,15 +3,16 @@
 import copy
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import anyio
 
+from ._ending import this_ending
 from ._log import get_logger
 from ._remote import Remote
 from ._retry import Pause, persist, without_end
 from ._shield import undisturbed
-from .errors import AsyncUploadError, ForeignReply, TimedOut
+from .errors import AsyncUploadError, ForeignReply, Leftover, TimedOut
 from .events import Audience, Waiting
 from .settings import Settings
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 WORTH_SAYING = 3.0
 """Seconds of waiting for one request after which a user would like to know why nothing moves."""
+
+Kind: TypeAlias = Literal["handler", "checkout", "download"]
 
 
 class Patience:
@@ -96,23 +99,44 @@ class Patience:
         """
         await self.persist(lambda: undisturbed(attempt(), grace=self.settings.timeouts.cleanup))
 
-    async def clean_up(self, attempt: Callable[[], Awaitable[None]]) -> str:
-        """Make attempts to remove something, within ``timeouts.cleanup`` seconds, whatever cancellation comes
-        meanwhile.
+    async def clean_up(
+        self, attempt: Callable[[], Awaitable[None]], kind: Kind, name: str, remedy: str, *, share: float = 0.5
+    ) -> str:
+        """Make attempts to remove something, within the time that the journey has left for cleaning up, whatever
+        cancellation comes meanwhile. If it is left, the journey's receipt or error will tell.
+
+        Args:
+            attempt: One request.
+            kind: Of what is to be removed.
+            name: Its name, or the document's path.
+            remedy: What a user can do about it.
+            share: Of the time. What is cleaned up last may have all of it.
 
         Returns:
             Why it is left; empty if it is not. Never raises an error: the reason for coming here must go on.
         """
-        grace = self.settings.timeouts.cleanup
-        rules = without_end(self.settings.retries)
+        own, rules = this_ending(self.settings.timeouts.cleanup), without_end(self.settings.retries)
+        why = "no time was left"
 
-        async def bounded() -> str:
+        def note(error: AsyncUploadError, *_: object) -> None:
+            nonlocal why
+            why = str(error)
+
+        async def bounded(seconds: float) -> str:
+            nonlocal why
             try:
-                with anyio.fail_after(grace):
+                with anyio.fail_after(seconds):
                     # Without the pause that the server may have asked for: it could outlast the time.
-                    await persist(lambda: self.remote.insisting(attempt), rules)
-            except (AsyncUploadError, TimeoutError) as error:
-                return str(error) or "no time was left"
-            return ""
+                    await persist(lambda: self.remote.insisting(attempt), rules, on_retry=note)
+                why = ""
+            except AsyncUploadError as error:
+                note(error)
+            except TimeoutError:  # what is known is why it was tried again
+                pass
+            finally:  # here, since nobody looks at what is returned when a cancellation goes on
+                if why:
+                    own.leftovers.append(Leftover(kind=kind, name=name, reason=why, remedy=remedy))
+            return why
 
-        return await undisturbed(bounded(), grace=grace)
+        with own.take(self.settings.timeouts.cleanup, share) as seconds:
+            return await undisturbed(bounded(seconds), grace=seconds)

@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from . import _checksum
 from ._cutting import ChunkBuffer, known_crc32
-from ._shield import ended
+from ._shield import closed, ended
 from .errors import SourceUnreadable
 
 INLINE = 64 * 1024
@@ -147,7 +147,9 @@ class Line:
     async def close(self) -> None:
         """Stop reading, and see the source closed."""
         await ended(self._reader, *self._workers, grace=CLOSING)
-        await self._chunks.aclose()  # a reader that was stopped before its first turn has not even begun to
+        await closed(
+            self._chunks, grace=CLOSING
+        )  # a reader that was stopped before its first turn has not even begun to
 
 
 async def _in_thread(data: ChunkBuffer, threads: anyio.CapacityLimiter) -> int:
@@ -168,7 +170,7 @@ async def sealed_chunks(
     Raises (while pulling): whatever the source raised, bare, after the chunks that came before it.
 
     On cancellation, or when the loop is left early, the reader and the workers have ended before the context is left;
-    a source that does not close within 10 s is cancelled for good.
+    a source that does not close within 10 s, or the time that there is for cleaning up, is ended by force.
     """
     line = Line(chunks, depth, threads)
     try:

@@ -179,7 +179,9 @@ class Keeper:
                 if await self._is_ours_now(path):
                     raise
 
-        if left := await self._patience.clean_up(unlock):
+        if left := await self._patience.clean_up(
+            unlock, "checkout", path, f"UnLock {path} in the web interface", share=1.0
+        ):
             self._log.warning("checkout_left", reason=left)
             return
         try:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from . import _wire
+from ._ending import left_behind
 from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
@@ -80,6 +81,7 @@ class Resumption:
             restarted=0,
             verified_by="staged checksum",
             seconds=time.monotonic() - began,
+            left=left_behind(),
         )
 
     async def _found(self) -> _wire.Stored | None:

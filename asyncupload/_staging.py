@@ -14,6 +14,7 @@ import anyio
 from . import _checksum
 from ._body import Encoding
 from ._checksum import Part
+from ._ending import this_ending
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._remote import Handler
@@ -24,6 +25,7 @@ from .errors import (
     ConnectionLost,
     ForeignReply,
     HandlerLost,
+    Leftover,
     Outcome,
     SourceChanged,
 )
@@ -33,6 +35,10 @@ from .sources import Content
 
 NOT_THAT_WAY = frozenset({400, 404, 405, 415})
 """What servers say to a chunk in an encoding, or at an address, that they do not have."""
+
+
+def _discard(handler: str) -> str:
+    return f"asyncupload discard {handler}"
 
 
 class Reason(Enum):
@@ -197,10 +203,29 @@ class Staging:
                 HandlerOpened(path=self.path, handler=opened.id, chunk_size=opened.chunk_size, size=size)
             )
             yield opened
+        except StartOver:
+            raise
         except BaseException:
+            if handler is not None and handler.consumed:
+                self._leave(handler)
+            raise
+        finally:
+            # Also when all is well: an equal document may stand there that was not made of it.
             if handler is not None and not handler.consumed:
                 await self.discard(handler)
-            raise
+
+    def _leave(self, handler: Handler) -> None:
+        """It may be being made a document of: to delete it could lose what the server is just storing."""
+        ending = this_ending()
+        ending.may_be_stored = True
+        ending.leftovers.append(
+            Leftover(
+                kind="handler",
+                name=handler.id,
+                reason="a document may have been, or be, made of it",
+                remedy=f"if it is not there, {_discard(handler.id)}",
+            )
+        )
 
     def begin_anew(self) -> None:
         """All that was sent so far goes again."""
@@ -209,7 +234,9 @@ class Staging:
 
     async def discard(self, handler: Handler) -> None:
         """Delete a handler that no document will be made of."""
-        if left := await self._patience.clean_up(lambda: self._remote.delete_handler(handler.id)):
+        if left := await self._patience.clean_up(
+            lambda: self._remote.delete_handler(handler.id), "handler", handler.id, _discard(handler.id)
+        ):
             self._log.warning("handler_left", reason=left)
         else:
             self._log.debug("handler_deleted")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import _wire
+from ._ending import left_behind
 from ._names import Destination
 from ._passes import Passes
 from ._patience import Patience
@@ -307,6 +308,7 @@ class Upload:
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
+            left=left_behind(),
         )
 
 

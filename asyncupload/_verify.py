@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from . import _checksum, _wire
 from ._body import Buffer
+from ._ending import left_behind
 from ._fetch import Fetch
 from ._patience import Patience
 from ._pipeline import SealedChunk, sealed_chunks
@@ -71,6 +72,7 @@ class Verification:
             crc32=crc32,
             verified_by="bytes" if by_bytes else "stored checksum",
             seconds=time.monotonic() - began,
+            left=left_behind(),
         )
 
     async def describe(self, path: str, version: int | None) -> StoredDocument:

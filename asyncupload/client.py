@@ -4,18 +4,18 @@ import os
 import uuid
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ._archive import Archive, ArchiveTask
 from ._check import Inspection, ServerReport
 from ._download import Download
+from ._ending import this_ending
 from ._following import following
 from ._log import get_logger
 from ._names import destination, folder
-from ._opened import Opened
+from ._opened import Opened, journey
 from ._place import IfExists
 from ._resume import Resumption
-from ._staging import Threads
 from ._upload import Task, Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
@@ -45,6 +45,7 @@ class Client(Opened):
         UsageError: The URL, the certificate file or the combination of credentials cannot work.
     """
 
+    @journey
     async def upload(
         self,
         source: Uploadable,
@@ -111,13 +112,10 @@ class Client(Opened):
             checkpoints=checkpoints or NoCheckpoints(),
         )
         audience = Audience(on_event, log, self._observers)
-        with audience.attending(where.path):
+        with audience.attending(where.path, this_ending().leftovers):
             # The turn first: those who wait for one place must not fill the room of others.
             async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                return await self._upload(threads, audience, log, task).run()
-
-    def _upload(self, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
-        return Upload(self._patience.told_to(audience, task.to.path), threads, audience, log, task)
+                return await Upload(self._patience.told_to(audience, where.path), threads, audience, log, task).run()
 
     def upload_events(
         self,
@@ -161,6 +159,7 @@ class Client(Opened):
             )
         )
 
+    @journey
     async def preview(
         self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
     ) -> Literal["new", "version", "unchanged"]:
@@ -178,8 +177,9 @@ class Client(Opened):
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, if_exists=if_exists)
-        return await self._upload(threads, Audience(None, log), log, task).preview()
+        return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
 
+    @journey
     async def resume_commit(
         self,
         commit: Commit,
@@ -220,6 +220,7 @@ class Client(Opened):
         async with self._turns.at(destination(commit.path).path):
             return await journey.run()
 
+    @journey
     async def ping(self) -> None:
         """Find out whether the server answers and the session is good, with two small requests at most, once.
 
@@ -230,6 +231,7 @@ class Client(Opened):
         await self._remote.with_ticket(self._remote.log_in)
         await self._remote.with_ticket(self._remote.whoami)
 
+    @journey
     async def folder_exists(self, path: str) -> bool:
         """Whether there is such a folder, and the user may see it.
 
@@ -245,6 +247,7 @@ class Client(Opened):
             return False
         return True
 
+    @journey
     async def create_folder(self, path: str) -> None:
         """Make a folder, and those above it but the library. One that is there already is a success too.
 
@@ -266,6 +269,7 @@ class Client(Opened):
         """How many requests the server had no capacity for so far: refused for a while, or not answered in time."""
         return self._patience.congestion
 
+    @journey
     async def upload_zip(
         self,
         source: Uploadable,
@@ -303,6 +307,7 @@ class Client(Opened):
         async with self._room_for(origin):
             return await Archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
 
+    @journey
     async def download(
         self,
         path: str,
@@ -333,6 +338,7 @@ class Client(Opened):
         journey = Download(self._patience.told_to(audience, where.path), threads.reading, audience, log)
         return await journey.run(where.path, Path(target), version)
 
+    @journey
     async def verify(
         self,
         source: Uploadable,
@@ -363,6 +369,7 @@ class Client(Opened):
         journey = Verification(self._patience.told_to(audience, where.path), threads, audience, log)
         return await journey.run(origin, where.path, version=version, deep=deep)
 
+    @journey
     async def describe(self, path: str, *, version: int | None = None) -> StoredDocument:
         """Ask what the server holds: how many bytes, and with which CRC-32.
 
@@ -380,6 +387,7 @@ class Client(Opened):
         log = get_logger(path=where.path)
         return await Verification(self._patience, threads, Audience(None, log), log).describe(where.path, version)
 
+    @journey
     async def discard(self, handler: str) -> None:
         """Delete an upload handler that was left on the server, with what is staged in it.
 
@@ -398,6 +406,7 @@ class Client(Opened):
         await self._patience.persist(self._remote.log_in)
         await self._patience.persist(lambda: self._remote.delete_handler(guid))
 
+    @journey
     async def check(self) -> ServerReport:
         """Find out whether uploads can work: reach the server, log in, and have a handler granted (and deleted again).
 

@@ -34,10 +34,13 @@
     └── LeaseLost                   somebody else has taken a file of a bulk load over
 
 Every error carries ``outcome`` (what became of the request that failed), ``transient`` (whether the same request may
-succeed when it is sent again) and ``retry_after`` (the server's own wish, in seconds).
+succeed when it is sent again), ``retry_after`` (the server's own wish, in seconds) and ``left`` (what could not be
+cleaned up on the server).
 """
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 
 class Outcome(Enum):
@@ -57,6 +60,25 @@ ANSWERED = 8
 """Attempts at a request that the server does answer, and in vain. Time heals a line, but seldom an answer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that an upload or a download had to leave on the server."""
+
+    kind: Literal["handler", "checkout", "download"]
+    """An upload handler with what is staged in it, a check-out, which keeps others from the document, or a download
+    handler, which the server forgets by itself."""
+    name: str
+    """The handler's GUID, or the path of the document."""
+    reason: str
+    """Why it is left."""
+    remedy: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        what = {"handler": "upload handler", "checkout": "check-out of", "download": "download handler"}[self.kind]
+        return f"left on the server: {what} {self.name} ({self.reason}); {self.remedy}"
+
+
 class AsyncUploadError(Exception):
     """Root of every error that this package raises on purpose.
 
@@ -73,6 +95,7 @@ class AsyncUploadError(Exception):
     """How often a request that fails like this is sent at most, however much time is left; None for no such limit."""
     first_contact: bool = False
     """Whether the server had not answered a single time before: its address may be mistyped."""
+    left: tuple[Leftover, ...] = ()
 
     def __init__(self, message: str, *, outcome: Outcome | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -5,12 +5,12 @@ progress bar fed from them neither runs ahead nor exceeds 100 %.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from .errors import OutcomeUnknown, UsageError
+from .errors import Leftover, OutcomeUnknown, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +92,12 @@ class Stored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
-    """The upload has ended without a receipt, and everything is cleaned up. ``error`` goes on to the caller now."""
+    """The upload has ended without a receipt. All but ``left`` is cleaned up. ``error`` goes on to the caller now."""
 
     error: BaseException
     """Its message may hold the document's path, and never a password or a ticket."""
+    left: tuple[Leftover, ...] = ()
+    """What could not be cleaned up on the server: as ``error.left``, and also where a cancellation ended the upload."""
 
     @property
     def status(self) -> Literal["unknown", "failed", "cancelled"]:
@@ -167,6 +169,8 @@ class Receipt:
     verified_by: Literal["staged checksum", "stored checksum"]
     """Whether the server's checksum was compared before the document was made, or, by an older server, after."""
     times: Times = Times()
+    left: tuple[Leftover, ...] = ()
+    """What this upload had to leave on the server; a check-out among it keeps others from the document."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,8 @@ class Downloaded:
     resumed: int
     """Bytes that were there already, of a download that was interrupted."""
     seconds: float
+    left: tuple[Leftover, ...] = ()
+    """What it had to leave on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +203,8 @@ class Verified:
     verified_by: Literal["stored checksum", "bytes"]
     """Whether the server's word for size and checksum was compared, or every byte was fetched and compared."""
     seconds: float
+    left: tuple[Leftover, ...] = ()
+    """What it had to leave on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +240,8 @@ class Unpacked:
     """Of the archive, equal to the server's own where it gave one."""
     items: tuple[UnpackedItem, ...]
     seconds: float
+    left: tuple[Leftover, ...] = ()
+    """What it had to leave on the server."""
 
     @property
     def failed(self) -> tuple[UnpackedItem, ...]:
@@ -257,14 +267,14 @@ class Audience:
         self._log = log
 
     @contextmanager
-    def attending(self, path: str) -> Iterator[None]:
-        """Let the observers' listeners in, and tell everybody if what follows fails."""
+    def attending(self, path: str, left: Sequence[Leftover] = ()) -> Iterator[None]:
+        """Let the observers' listeners in, and tell everybody if what follows fails, and has left something."""
         try:
             for observer in self._observers:
                 self._let_in(observer)
             yield
         except BaseException as error:
-            self.tell(Failed(path=path, error=error))
+            self.tell(Failed(path=path, error=error, left=tuple(left)))
             raise
 
     def tell(self, event: Event) -> None:

@@ -22,12 +22,13 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
-from ._shield import undisturbed
+from ._shield import abandonable, bounded, undisturbed
 from .errors import NotAFile, SourceChanged, UsageError
 from .settings import SMALLEST_CHUNK
 
 READ_GRACE = 10.0
-"""Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file."""
+"""Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file, if it has as many
+left for cleaning up."""
 
 
 class Content(Protocol):
@@ -161,7 +162,7 @@ class PathSource:
             yield opened.whole or _FileContent(opened, threads)
         finally:
             if file is not None and not file.closed:
-                await _in_thread(threads, file.close)
+                await bounded(_in_thread(threads, file.close), grace=READ_GRACE)
 
 
 class _OpenFile:
@@ -284,7 +285,7 @@ class FileSource:
         end = partial(_in_thread, threads, watch.end) if watch else None
         content = Reads(read, size if self.size is None else self.size, self.name, end)
         if size is None:
-            await content.peek()
+            await abandonable(content.peek(), grace=READ_GRACE)
         yield content
 
     def _rewind(self) -> int:
@@ -317,10 +318,10 @@ class IteratorSource:
         """Wait for the first bytes."""
         content = Pieces(self._pieces, self.size, self.name)
         try:
-            await content.peek()
+            await abandonable(content.peek(), grace=READ_GRACE)
             yield content
         finally:
-            await content.close()
+            await content.close(READ_GRACE)
 
 
 _WATCHABLE: tuple[type[Any], ...] = (io.RawIOBase, io.BufferedIOBase, AsyncFileIO, AsyncBufferedIOBase)

@@ -13,6 +13,7 @@ from structlog.testing import CapturingLogger
 from asyncupload import (
     AccessDenied,
     Client,
+    Leftover,
     NotFound,
     OutcomeUnknown,
     SourceChanged,
@@ -75,6 +76,7 @@ FACTS: tuple[Any, ...] = (
     Times(),
     UnpackedItem(name="a.txt", error=""),
     Unpacked(folder="/L", size=1, crc32=2, items=(), seconds=0.1),
+    Leftover(kind="handler", name="h", reason="r", remedy="asyncupload discard h"),
 )
 
 

@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_units",
     ),
     # leaves
-    ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
+    ("_ending", "_threads", "_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object
@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_check",
     ),
     # what the journeys share
-    ("_limits", "_opened", "_following"),
+    ("_limits", "_journeys", "_opened", "_following"),
     # the front door
     ("client", "measure"),
     ("__init__",),
@@ -55,7 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # many files
     ("bulk",),
     # the street
-    ("cli", "__main__", "pytest_plugin"),
+    ("_signals", "cli", "__main__", "pytest_plugin"),
 )
 """From the ground up. A room may use what is below it, and what stands before it on its own floor."""
 

@@ -50,7 +50,8 @@ async def settle_end(
         LeaseLost: Somebody else has the row now.
         JournalError: It is not written down.
     """
-    reason, attempts = f"{type(end.error).__name__}: {end.error}", claim.row.attempts + counted
+    left = "".join(f"; {one}" for one in getattr(end.error, "left", ()))
+    reason, attempts = f"{type(end.error).__name__}: {end.error}{left}", claim.row.attempts + counted
     # A refusal is an answer. So is a document of other bytes, or two of them: asked for again, it would pass for what
     # was sent.
     answered = not end.unsettled or isinstance(end.error, StoredDifferently | StoredTwice)

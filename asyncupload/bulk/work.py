@@ -234,7 +234,10 @@ class Work:
             seconds=receipt.seconds,
         )
         await self._queue.finish(
-            self._claim, State.STORED if receipt.status == "stored" else State.UNCHANGED, facts=facts
+            self._claim,
+            State.STORED if receipt.status == "stored" else State.UNCHANGED,
+            reason="; ".join(map(str, receipt.left)),
+            facts=facts,
         )
         meter, times = self._bench.meter, receipt.times
         meter.ended += 1

@@ -4,7 +4,6 @@ type."""
 import filecmp
 import json
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from asyncupload import _signals
 from asyncupload._units import amount
 
 from .options import PREFIX
@@ -29,8 +29,7 @@ ARCHIVE_SIZE = 96 * 1024 * 1024
 def demo(file: Path | None) -> int:
     """Bring FILE (by default an archive of this Python installation) up to the emulator and back, and compare."""
     # As an exception it passes through the clean-up below; the bare signal would leave the server running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="asyncupload-demo-") as folder:
+    with _signals.asking(), tempfile.TemporaryDirectory(prefix="asyncupload-demo-") as folder:
         scratch = Path(folder)
         source = file or _archive(scratch / "python.tar")
         with _server(scratch / "data") as url:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -24,7 +23,7 @@ from asyncupload.errors import AsyncUploadError
 from . import results
 from .display import show
 from .job import Job, make_default_folder, opened
-from .running import run
+from .running import WITHIN, Signals, run
 
 T = TypeVar("T")
 
@@ -47,12 +46,14 @@ def loaded(job: Job) -> int:
     client = job.client()
     make_default_folder(job.journal)
 
+    signals = Signals()
+    teller = _Teller(job)
+
     async def work() -> tuple[Progress, Exception | None, int]:
         async with opened(client, job.journal) as (journal, threads):
             await _note(job, journal)
-            loader = Loader(client, journal, job.options, on_end=_teller(job))
-            stopping = _Stopping(loader, job.grace)
-            stopping.listen()
+            loader = Loader(client, journal, job.options, on_end=teller.tell)
+            stopping = _Stopping(loader, job.grace, signals)
             ledger = Ledger(job.ledger, journal) if job.ledger is not None else None
             if ledger is not None:
                 await ledger.catch_up()  # before the plan says of a file that it is another one now
@@ -63,6 +64,7 @@ def loaded(job: Job) -> int:
                 lambda: show(loader, job.voice),
                 lambda: _keep(ledger),
             )
+            stopping.ended()
             await _tell_of_unsent(journal, job)
             if ledger is not None:
                 await ledger.catch_up()
@@ -70,8 +72,8 @@ def loaded(job: Job) -> int:
                 await report.write(journal, job.report, progress=last)
             return last, loader.error, stopping.code
 
-    last, error, stopped = run(work)
-    code = results.loaded(last, error, stopped, job.journal, job.voice)
+    last, error, stopped = run(work, signals)
+    code = results.loaded(last, error, stopped, job.journal, job.voice, blocked=teller.blocked)
     if stopped:
         # The regular end waits for threads, and one of them may read a list that nobody goes on with.
         _end_now(code)
@@ -113,19 +115,16 @@ async def _keep(ledger: Ledger | None) -> None:
 
 
 class _Stopping:
-    """The first Ctrl-C or SIGTERM lets the files in flight end, the second ends the process."""
+    """The first signal lets the files in flight end, the second ends the process."""
 
-    def __init__(self, loader: Loader, grace: float) -> None:
+    def __init__(self, loader: Loader, grace: float, signals: Signals) -> None:
         self._loader = loader
         self._grace = grace
+        self._signals = signals
+        self._last: asyncio.TimerHandle | None = None
         self.code = 0
         """What to exit with; 0 if nobody stopped it."""
-
-    def listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError):  # Windows: a Ctrl-C cancels, and cleans up, without waiting for files
-            loop.add_signal_handler(signal.SIGINT, self._come, 130)
-            loop.add_signal_handler(signal.SIGTERM, self._come, 143)
+        signals.react = self._come
 
     def _come(self, code: int) -> None:
         if self.code:
@@ -134,11 +133,17 @@ class _Stopping:
             Console(stderr=True).show_cursor()
             _end_now(code)
         self.code = code
+        self._last = self._signals.leave_after(self._grace + WITHIN)
         self._loader.stop(self._grace)
         click.echo(
             f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once",
             err=True,
         )
+
+    def ended(self) -> None:
+        """The files in flight have: what is still to be written of a load may take its time."""
+        if self._last is not None:
+            self._last.cancel()
 
 
 def _end_now(code: int) -> None:
@@ -148,15 +153,23 @@ def _end_now(code: int) -> None:
     os._exit(code)
 
 
-def _teller(job: Job) -> Callable[[Row, End], None]:
+class _Teller:
     """Says of each file that it is stored, as soon as it is. Of others it is known at the end only: they are tried
-    again."""
+    again, and what they left on the server is cleaned up then, or told in their reasons."""
 
-    def tell(row: Row, end: End) -> None:
-        if job.voice.json and end.receipt is not None:
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.blocked = 0
+        """How many documents are stored and left checked out."""
+
+    def tell(self, row: Row, end: End) -> None:
+        """A row has ended, or was given back."""
+        if end.receipt is None:
+            return
+        self.blocked += results.blocks(end.receipt.left)
+        if self._job.voice.json:
             results.line({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
-
-    return tell
+        results.tell_of(end.receipt.left)
 
 
 async def _tell_of_unsent(journal: Journal, job: Job) -> None:

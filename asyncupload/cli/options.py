@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncupload import _signals
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
@@ -66,14 +67,16 @@ class Connection:
 
     def _password(self) -> str:
         if self.password_command:
-            return _first_line_of(self.password_command)
+            with _signals.asking():
+                return _first_line_of(self.password_command)
         if self.password_file:
             return _first_line(_text_of(self.password_file), f"the password file {self.password_file}")
         # Read here and not by an option: what is on a command line, everybody on the machine can list.
         if password := os.environ.get(PREFIX + "PASSWORD"):
             return password
         if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-            return str(click.prompt(f"Password of {self.user}", hide_input=True, err=True))
+            with _signals.asking():
+                return str(click.prompt(f"Password of {self.user}", hide_input=True, err=True))
         raise UsageError("no password: set ASYNCUPLOAD_PASSWORD, or give --password-file or --password-command")
 
 

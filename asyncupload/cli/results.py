@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from asyncupload.errors import (
     ChecksumMismatch,
     ForeignReply,
     JournalError,
+    Leftover,
     LoginRefused,
     NotAFile,
     OutcomeUnknown,
@@ -61,12 +64,30 @@ def exit_code(error: AsyncUploadError) -> int:
 
 def stored(told: Receipt, voice: Voice) -> int:
     """Say that a document is stored, or was so before."""
-    return fact(
+    fact(
         voice,
         receipt(told),
         f"{told.status} {told.path}: {amount(told.size)} in {told.seconds:.1f} s, "
         f"CRC-32 {told.crc32:08X}, document {told.document_id}, version {told.version_id}",
     )
+    tell_of(told.left)
+    return 3 if blocks(told.left) else 0
+
+
+def blocks(left: Sequence[Leftover]) -> bool:
+    """Whether others are kept from a document by what is left on the server."""
+    return any(one.kind == "checkout" for one in left)
+
+
+def tell_of(left: Sequence[Leftover]) -> None:
+    """Say what is left on the server, and what to do about it."""
+    for one in left:
+        click.echo(shown(f"asyncupload: {one}"), err=True)
+
+
+def leftovers(left: Sequence[Leftover]) -> dict[str, Any]:
+    """For JSON: nothing if nothing is left."""
+    return {"left": [asdict(one) for one in left]} if left else {}
 
 
 def receipt(told: Receipt) -> dict[str, Any]:
@@ -83,6 +104,7 @@ def receipt(told: Receipt) -> dict[str, Any]:
         "restarted": told.restarted,
         "seconds": round(told.seconds, 3),
         **({"resent_bytes": told.resent_bytes} if told.resent_bytes else {}),
+        **leftovers(told.left),
     }
 
 
@@ -93,7 +115,9 @@ def unpacked(archive: Unpacked, voice: Voice) -> int:
         "crc32": f"{archive.crc32:08X}",
         "items": [{"name": item.name, "error": item.error} for item in archive.items],
         "seconds": round(archive.seconds, 3),
+        **leftovers(archive.left),
     }
+    tell_of(archive.left)
     if not archive.failed:
         return fact(
             voice,
@@ -108,6 +132,7 @@ def unpacked(archive: Unpacked, voice: Voice) -> int:
 
 def downloaded(receipt: Downloaded, voice: Voice) -> int:
     """Say that a document is back."""
+    tell_of(receipt.left)
     resumed = f", resumed at {amount(receipt.resumed)}" if receipt.resumed else ""
     return fact(
         voice,
@@ -120,6 +145,7 @@ def downloaded(receipt: Downloaded, voice: Voice) -> int:
             "compared": receipt.compared,
             "resumed": receipt.resumed,
             "seconds": round(receipt.seconds, 3),
+            **leftovers(receipt.left),
         },
         f"downloaded {receipt.path} to {receipt.target}: {amount(receipt.size)} in {receipt.seconds:.1f} s{resumed}, "
         f"CRC-32 {receipt.crc32:08X}",
@@ -128,6 +154,7 @@ def downloaded(receipt: Downloaded, voice: Voice) -> int:
 
 def verified(proof: Verified, source: str, voice: Voice) -> int:
     """Say that a document is what is here."""
+    tell_of(proof.left)
     return fact(
         voice,
         {
@@ -138,6 +165,7 @@ def verified(proof: Verified, source: str, voice: Voice) -> int:
             "crc32": f"{proof.crc32:08X}",
             "verified_by": proof.verified_by,
             "seconds": round(proof.seconds, 3),
+            **leftovers(proof.left),
         },
         f"verified {proof.path}: {amount(proof.size)} in {proof.seconds:.1f} s, CRC-32 {proof.crc32:08X}, "
         f"by {proof.verified_by}",
@@ -147,21 +175,25 @@ def verified(proof: Verified, source: str, voice: Voice) -> int:
 def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
     message = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", ()))])
-    return gave_up(type(error).__name__, message, path, voice, exit_code(error), **more)
+    return gave_up(type(error).__name__, message, path, voice, exit_code(error), left=error.left, **more)
 
 
-def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more: Any) -> int:
+def gave_up(
+    kind: str, message: str, path: str, voice: Voice, code: int, *, left: Sequence[Leftover] = (), **more: Any
+) -> int:
     """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
     if voice.json:
-        _print_json({"status": "failed", "path": path, "error": kind, "message": message, **more})
+        facts = {"status": "failed", "path": path, "error": kind, "message": message}
+        _print_json({**facts, **more, **leftovers(left)})
     # Lines are ours, and what stands in them may be a file's name.
     click.echo("\n".join(map(shown, f"asyncupload: {message}".split("\n"))), err=True)
+    tell_of(left)
     return code
 
 
-def interrupted(signal: Interrupted, message: str, path: str, voice: Voice) -> int:
+def interrupted(signal: Interrupted, message: str, path: str, voice: Voice, *, left: Sequence[Leftover] = ()) -> int:
     """Say that a signal ended the work. One that came twice ends the process here and now."""
-    code = gave_up("Interrupted", message, path, voice, signal.code)
+    code = gave_up("Interrupted", message, path, voice, signal.code, left=left)
     if signal.hurried:
         # The regular end of the process waits for threads, and one of them may hang in a read.
         os._exit(code)
@@ -177,8 +209,10 @@ def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
     return 0
 
 
-def loaded(last: Progress, error: Exception | None, interrupted: int, journal: Path, voice: Voice) -> int:
-    """Say how a load of many files ended."""
+def loaded(
+    last: Progress, error: Exception | None, interrupted: int, journal: Path, voice: Voice, *, blocked: int = 0
+) -> int:
+    """Say how a load of many files ended, in which so many documents were stored and left checked out."""
     counts = {str(state): last.counts[state].rows for state in State if state in ENDED} | {"cancelled": last.cancelled}
     facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
     facts |= {
@@ -205,7 +239,7 @@ def loaded(last: Progress, error: Exception | None, interrupted: int, journal: P
     fact(voice, facts, "\n".join(sentences))
     if error is not None:
         click.echo(shown(f"asyncupload: ended early: {error}"), err=True)
-    return interrupted or _code_of(last, error)
+    return interrupted or _code_of(last, error) or (3 if blocked else 0)
 
 
 def _files(count: int) -> str:

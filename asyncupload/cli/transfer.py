@@ -1,11 +1,11 @@
 """One journey of a client's, shown while it goes on."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError
-from asyncupload.events import Committing, Event, Listener, Restarted
+from asyncupload.errors import AsyncUploadError, Leftover
+from asyncupload.events import Committing, Event, Failed, Listener, Restarted
 from asyncupload.settings import Settings
 
 from . import results
@@ -26,6 +26,7 @@ def transferred(
     path: str,
     tell: Callable[[T], int],
     interrupted: Callable[[], str],
+    left: Callable[[], Sequence[Leftover]] = tuple,
 ) -> int:
     """Do ``work``, given an open client and a listener that shows what it is told; say how it ended.
 
@@ -38,13 +39,14 @@ def transferred(
         path: What results name.
         tell: Says what ``work`` returned, and returns the exit code.
         interrupted: What to say if a signal came.
+        left: What was left on the server then.
     """
     try:
         return tell(_brought(connection, settings, voice, title, work))
     except AsyncUploadError as error:
         return results.failed(error, path, voice)
     except Interrupted as signal:
-        return results.interrupted(signal, interrupted(), path, voice)
+        return results.interrupted(signal, interrupted(), path, voice, left=left())
 
 
 def _brought(
@@ -57,12 +59,18 @@ def _brought(
     # Made before the loop and before the bar: it may ask for the password.
     client = connection.client(settings)
     with shown(voice, title) as show:
+        done: list[T] = []
 
-        async def opened() -> T:
+        async def opened() -> None:
             async with client:
-                return await work(client, show)
+                done.append(await work(client, show))
 
-        return run(opened)
+        try:
+            run(opened)
+        except Interrupted:
+            if not done:  # otherwise it came too late: the server was being logged out of
+                raise
+        return done[0]
 
 
 class Watch:
@@ -75,12 +83,15 @@ class Watch:
     def __init__(self, late: str) -> None:
         self._late = late
         self._committing = False
+        self._left: tuple[Leftover, ...] = ()
 
     def of(self, show: Listener) -> Listener:
         """Hand on to ``show``."""
 
         def listen(event: Event) -> None:
             self._committing = isinstance(event, Committing) or (self._committing and not isinstance(event, Restarted))
+            if isinstance(event, Failed):
+                self._left = event.left
             show(event)
 
         return listen
@@ -88,3 +99,7 @@ class Watch:
     def interrupted(self) -> str:
         """What to say if a signal comes now."""
         return self._late if self._committing else "interrupted; nothing was stored"
+
+    def left(self) -> tuple[Leftover, ...]:
+        """What a signal's coming has left on the server."""
+        return self._left

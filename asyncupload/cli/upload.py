@@ -77,4 +77,5 @@ def upload(
         path=destination,
         tell=lambda told: results.stored(told, voice),
         interrupted=watch.interrupted,
+        left=watch.left,
     )
