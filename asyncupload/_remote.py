@@ -27,6 +27,7 @@ from .errors import (
     ForeignReply,
     HandlerLost,
     LoginRefused,
+    NotFound,
     Outcome,
     TicketRefused,
     UsageError,
@@ -283,9 +284,16 @@ class Remote:
                 if error.status != 404 and NO_SUCH_OPERATION not in error.excerpt:
                     raise
                 handler.consumed = False
+        if new:  # this one would make a version of what has come in between
+            await self._require_absent(to.path)
         stored = await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
         self._creates_only = self._creates_only and not new  # the server has only this one, as has been seen now
         return stored
+
+    async def _require_absent(self, path: str) -> None:
+        with suppress(NotFound):
+            await self.document_crc32(path)
+            raise AlreadyExists(f"{path} exists already: it came in between, and nothing was stored")
 
     async def unpack(
         self, handler: Handler, folder: str, *, changed_only: bool, check_out: bool, notify: bool
