@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -12,9 +12,9 @@ from ._names import Destination
 from ._patience import Patience
 from ._shield import undisturbed
 from .checkpoints import Checkpoints
-from .errors import AlreadyExists, AsyncUploadError, CheckedOut, NotFound, ServerError
+from .errors import AlreadyExists, AsyncUploadError, CheckedOut, NotFound, Outcome, ServerError
 
-IfExists = Literal["version", "fail", "skip"]
+IfExists = Literal["version", "fail", "skip", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,23 @@ class Place:
     exists: bool
     crc32: int | None
     """Of the latest version, if the server tells it."""
+    shared: bool = False
+    """Whether it is held by a check-out that may be another program's: nobody could tell whose a lost request made."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A check-out."""
+
+    perhaps: bool = False
+    """Whether there may be one of ours."""
+    doubtful: bool = False
+    """Whether it may as well be another program's."""
 
 
 class Turns:
     """A client's uploads to one place, one after another: of two at once, the second would find the first one's
-    check-out and take it for its own."""
+    check-out, and be refused."""
 
     def __init__(self) -> None:
         self._locks = WeakValueDictionary[str, anyio.Lock]()
@@ -86,47 +98,56 @@ class Keeper:
             ) from error
 
     @asynccontextmanager
-    async def hold(self, place: Place) -> AsyncIterator[None]:
+    async def hold(self, place: Place) -> AsyncIterator[Place]:
         """Have the document checked out, so that nobody else adds a version meanwhile. There may be none yet.
 
-        A check-out that was ours before stays; one of our own making is given back on every way out, and so is one that
-        an earlier upload may have left.
+        Gives the place as it is then: between the first look and the check-out somebody may have stored a version. The
+        check-out is given back on every way out, and so is one that an earlier upload may have left.
 
         Raises:
-            CheckedOut: Somebody else has it.
+            CheckedOut: Somebody else has it. Another program of the same user is somebody else.
         """
-        path, ours = place.to.path, False
-
-        async def check_out() -> None:
-            nonlocal ours
-            asked_before, ours = (
-                ours,
-                True,
-            )  # from here on it may be: the reply can be lost, and the next try be refused
-            try:
-                await self._remote.lock(path)
-            except ServerError as refusal:
-                # Refused to its own holder too: ours, if an earlier request of ours may have come about.
-                ours = asked_before or refusal.unexpected
-                if not await self._is_ours(path):
-                    raise
-                if not ours:
-                    raise CheckedOut(
-                        f"{path} is checked out by {self._remote.name}, in another program; nothing was sent",
-                        by=self._remote.name,
-                    ) from refusal
-
+        if not place.exists:
+            yield place
+            return
+        held = _Held()
         try:
-            if place.exists:
-                if await self._is_ours(path):
-                    ours = self._checkpoints.checked_out_before
-                else:
-                    await self._checkpoints.checking_out()
-                    await self._patience.make(check_out)
-            yield
+            if await self._is_ours(place.to.path):
+                self._require_left(place.to.path)
+                held.perhaps = held.doubtful = True
+            else:
+                await self._checkpoints.checking_out()
+                await self._patience.make(lambda: self._check_out(place.to.path, held))
+            crc32 = await self._patience.persist(lambda: self._remote.document_crc32(place.to.path))
+            yield replace(place, crc32=crc32, shared=held.doubtful)
         finally:
-            if ours:
-                await self._give_back(path)
+            if held.perhaps:
+                await self._give_back(place.to.path)
+
+    async def _check_out(self, path: str, held: "_Held") -> None:
+        """One request. Whether a refused one came after a lost one of ours is all that tells whose the check-out is."""
+        before, held.perhaps = held.perhaps, True  # also if it is cancelled
+        try:
+            await self._remote.lock(path)
+        except AsyncUploadError as error:
+            held.perhaps = before or error.outcome is Outcome.UNKNOWN
+            error.outcome = Outcome.NOT_APPLIED  # as good as: it can go again, for the next refusal tells
+            if not isinstance(error, ServerError) or not await self._is_ours(path):
+                raise
+            if not held.perhaps:
+                raise self._elsewhere(path) from error
+            held.doubtful = True
+
+    def _require_left(self, path: str) -> None:
+        if not self._checkpoints.checked_out_before:
+            raise self._elsewhere(path)
+
+    def _elsewhere(self, path: str) -> CheckedOut:
+        return CheckedOut(
+            f"{path} is checked out by {self._remote.name}, in another program or by hand; nothing was sent. When "
+            "nobody works on it any more, give it back in infoRouter (undo the check-out), and send it again",
+            by=self._remote.name,
+        )
 
     @asynccontextmanager
     async def take_over(self, place: Place) -> AsyncIterator[None]:
@@ -141,7 +162,23 @@ class Keeper:
         Raises:
             CheckedOut: Somebody has.
         """
-        await self._is_ours(path)
+        if await self._is_ours(path):
+            self._require_left(path)
+
+    async def require_unchanged(self, place: Place) -> None:
+        """Right before a version is made: make sure that nobody made one meanwhile, where the check-out may be shared.
+
+        Raises:
+            CheckedOut: Somebody did.
+        """
+        if not place.shared:
+            return
+        if await self._patience.persist(lambda: self._remote.document_crc32(place.to.path)) != place.crc32:
+            raise CheckedOut(
+                f"{place.to.path} got a version from another program of {self._remote.name} while bytes were sent; "
+                "nothing was stored",
+                by=self._remote.name,
+            )
 
     async def require_ours(self, path: str) -> None:
         """Make sure that the check-out was not taken away while bytes were sent.

@@ -27,6 +27,7 @@ from .errors import (
     ForeignReply,
     HandlerLost,
     LoginRefused,
+    NotFound,
     Outcome,
     ServerError,
     TicketRefused,
@@ -310,6 +311,8 @@ class Remote:
                     raise
                 handler.consumed = before
             self.creates_only = False
+        if new:  # this one would make a version of what has come in between
+            await self._require_absent(to.path)
         return await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
 
     async def _cannot_create(self, error: AsyncUploadError, to: Destination) -> bool:
@@ -324,6 +327,11 @@ class Remote:
         except AsyncUploadError as again:
             return lacks_operation(again)
         return False
+
+    async def _require_absent(self, path: str) -> None:
+        with suppress(NotFound):
+            await self.document_crc32(path)
+            raise AlreadyExists(f"{path} exists already: it came in between, and nothing was stored")
 
     async def unpack(
         self, handler: Handler, folder: str, *, changed_only: bool, check_out: bool, notify: bool

@@ -112,8 +112,9 @@ class Upload:
             place = await self._keeper.look(task.to, task.if_exists, folder_exists=True)
         if not place.exists:
             return "new"
-        if task.if_exists == "skip" and task.source.rereadable and await self._unchanged(place):
+        if self._compares and await self._unchanged(await self._read_through(), place):
             return "unchanged"  # whoever has it checked out
+        self._require_wanted(place)
         await self._keeper.require_free(task.to.path)
         return "version"
 
@@ -138,14 +139,20 @@ class Upload:
             content = await opened.enter_async_context(task.source.open(self._threads.reading))
             await self._patience.persist(self._remote.log_in)
             place = await self._keeper.look(task.to, task.if_exists, folder_exists=task.folder_exists)
-            if task.if_exists == "skip" and place.exists and task.source.rereadable:
+            here: Tally | None = None
+            if place.exists and self._compares:
                 await opened.aclose()  # a file object cannot be read in two places
-                if same := await self._unchanged(place):
-                    return self._receipt(place, *same, began, status="unchanged")
+                here = await self._read_through()
+                if same := await self._unchanged(here, place):
+                    return self._receipt(place, here, same, began, status="unchanged")
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
-            async with self._keeper.hold(place):
+            self._require_wanted(place)
+            async with self._keeper.hold(place) as held:
+                # Somebody may have stored the same between the look and the check-out.
+                if here and held.crc32 != place.crc32 and (same := await self._unchanged(here, held)):
+                    return self._receipt(place, here, same, began, status="unchanged")
                 tally, stored = await self._passes.run(
-                    content, opened, lambda handler, tally: self._finalize(handler, place, tally)
+                    content, opened, lambda handler, tally: self._finalize(handler, held, tally)
                 )
                 if not tally.proven:
                     await self._verify(tally, stored, task.to.path)
@@ -173,12 +180,16 @@ class Upload:
                 handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
             )
 
+        await self._keeper.require_unchanged(place)
         try:
             return await self._stored(handler, commit, request)
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 raise
-            return await self._refused(error, place, commit)
+            found = await self._refused(error, place, commit)
+            if not handler.consumed:  # what was found was not made of it
+                await self._staging.discard(handler)
+            return found
 
     async def _stored(
         self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
@@ -264,8 +275,15 @@ class Upload:
             raise AsyncUploadError("the server does not tell size and checksum")
         return document.size, crc32
 
-    async def _unchanged(self, place: Place) -> tuple[Tally, _wire.Stored] | None:
-        """What was read and what stands there, if both are equal: the source is read through for that."""
+    @property
+    def _compares(self) -> bool:
+        return self._task.if_exists in {"skip", "same"} and self._task.source.rereadable
+
+    def _require_wanted(self, place: Place) -> None:
+        if place.exists and self._task.if_exists == "same":
+            raise AlreadyExists(f"{place.to.path} exists already, and was not found to be equal; nothing was sent")
+
+    async def _read_through(self) -> Tally:
         tally = Tally()
         async with (
             self._task.source.open(self._threads.reading) as content,
@@ -277,13 +295,17 @@ class Upload:
         ):
             async for chunk in line:
                 tally.add(chunk, None)
-        if tally.crc32 != place.crc32:
+        return tally
+
+    async def _unchanged(self, here: Tally, place: Place) -> _wire.Stored | None:
+        """What stands there, if it is equal to what was read."""
+        if here.crc32 != place.crc32:
             return None
         document = await self._patience.persist(lambda: self._remote.document(place.to.path))
-        if document.size != tally.sent:
+        if document.size != here.sent:
             return None
         versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
-        return tally, _wire.Stored(document.document_id, _wire.latest(versions))
+        return _wire.Stored(document.document_id, _wire.latest(versions))
 
     def _receipt(
         self,

@@ -176,7 +176,7 @@ def _text(reply: Reply, name: str) -> str:
 
 def lock(ticket: Secret, path: str) -> Call[None]:
     """Checks the document out. Refused if anybody has it, its asker included: so a repeat must look who that is."""
-    return Call("Lock", (("AuthenticationTicket", ticket), ("Path", path)), _nothing)
+    return Call("Lock", (("AuthenticationTicket", ticket), ("Path", path)), _nothing, LostReply.ASK)
 
 
 def unlock(ticket: Secret, path: str) -> Call[None]:

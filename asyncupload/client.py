@@ -67,7 +67,9 @@ class Client(Opened):
             to: The document's path, as ``/Library/Folder/Name.ext``. The folder must exist.
             if_exists: What to do with a document that stands there: ``version`` adds one, with the document checked out
                 meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through and sends nothing if the
-                document is equal to it, otherwise adds a version.
+                document is equal to it, otherwise adds a version; ``same`` does likewise, but raises AlreadyExists
+                otherwise. Both compare again when they have checked the document out, and cannot compare a source that
+                can be read only once.
             version_comment: Kept by the server with the version.
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
@@ -161,7 +163,12 @@ class Client(Opened):
 
     @journey
     async def preview(
-        self, source: Uploadable, *, to: str, if_exists: IfExists = "version"
+        self,
+        source: Uploadable,
+        *,
+        to: str,
+        if_exists: IfExists = "version",
+        checkpoints: Checkpoints | None = None,
     ) -> Literal["new", "version", "unchanged"]:
         """What :meth:`upload` would make of it, found out without sending anything. The folder may be missing yet.
 
@@ -169,6 +176,7 @@ class Client(Opened):
             source: As for :meth:`upload`; it must be one that can be read again.
             to: Likewise.
             if_exists: Likewise.
+            checkpoints: Asked whether an earlier upload may have left the document checked out. Nothing is written.
 
         Raises:
             AsyncUploadError: The upload would fail, and this is why.
@@ -176,7 +184,7 @@ class Client(Opened):
         threads = self._entered()
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
-        task = Task(source=origin, to=where, if_exists=if_exists)
+        task = Task(source=origin, to=where, if_exists=if_exists, checkpoints=checkpoints or NoCheckpoints())
         return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
 
     @journey

@@ -29,6 +29,7 @@ from asyncupload import (
     Settings,
     Timeouts,
 )
+from asyncupload.checkpoints import NoCheckpoints
 from asyncupload.emulator import Call, Emulator, Script, at
 
 pytestmark = pytest.mark.anyio
@@ -239,25 +240,37 @@ async def test_what_somebody_else_has_is_refused_before_a_byte_naming_who(who: s
         assert await holder(server, TO) == "anna"
 
 
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_check_out_that_was_ours_before_stays(fails: bool, tmp_path: Path) -> None:
-    """Somebody works on it, and saves meanwhile."""
-
-    def script(call: Call) -> str | None:
-        return "refuse-503" if fails and call.operation == "UploadFileChunk" and call.number > 1 else None
-
-    async with against(tmp_path, script) as (server, client):
+@pytest.mark.parametrize("who", ["demo", "DEMO"])
+async def test_a_check_out_of_the_same_user_is_another_programs(who: str, tmp_path: Path) -> None:
+    """Or was made by hand. Under one check-out two programs would both add a version. It stays, and what to do is
+    told."""
+    async with against(tmp_path) as (server, client):
         done = await _first(server, client)
-        await server.set_checkout(TO, "DEMO")
-        upload = client.upload(b"after", to=TO)
-        if fails:
-            with pytest.raises(ForeignReply):
-                await upload
-        else:
-            await upload
-        assert not {"Lock", "UnLock"} & set(_since(server, done))
+        await server.set_checkout(TO, who)
+        with pytest.raises(CheckedOut, match=r"by demo, in another program or by hand.*give it back") as caught:
+            await client.upload(b"after", to=TO)
+        assert caught.value.by == "demo"
+        with pytest.raises(CheckedOut):
+            await client.preview(b"after", to=TO)
+        assert not {"CreateUploadHandler", "Lock", "UnLock"} & set(_since(server, done))
         assert await holder(server, TO) == "demo"
-        assert len(await _versions(server)) == (1 if fails else 2)
+        assert len(await _versions(server)) == 1
+
+
+class _Left(NoCheckpoints):
+    """An upload that died has written down that it checked the document out."""
+
+    checked_out_before = True
+
+
+async def test_a_check_out_that_an_earlier_upload_wrote_down_is_taken_over(tmp_path: Path) -> None:
+    async with against(tmp_path) as (server, client):
+        await _first(server, client)
+        await server.set_checkout(TO, "demo")
+        assert await client.preview(b"after", to=TO, checkpoints=_Left()) == "version"
+        await client.upload(b"after", to=TO, checkpoints=_Left())
+        assert await holder(server, TO) is None
+        assert len(await _versions(server)) == 2
 
 
 FAILURES: dict[str, tuple[str, str, type[Exception]]] = {
@@ -431,12 +444,13 @@ async def test_whoever_lends_a_ticket_is_asked_for_by_name(tmp_path: Path) -> No
             assert _since(server, done).count("isValidTicket") == 1
             assert await holder(server, TO) is None
             await server.set_checkout(TO, "demo")
-            await lent.upload(b"held by the lender", to=TO)
+            with pytest.raises(CheckedOut, match="in another program or by hand"):
+                await lent.upload(b"held by the lender", to=TO)
             assert await holder(server, TO) == "demo"
             await server.set_checkout(TO, "anna")
             with pytest.raises(CheckedOut, match="anna"):
                 await lent.upload(b"held by another", to=TO)
-        assert len(await _versions(server)) == 3
+        assert len(await _versions(server)) == 2
 
 
 async def test_two_uploads_to_one_place_leave_two_whole_versions_or_say_why_not(tmp_path: Path) -> None:

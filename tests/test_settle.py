@@ -120,7 +120,7 @@ async def test_an_equal_version_that_somebody_else_added_is_not_taken_for_ours(t
     async def overtake(operation: str) -> None:
         if operation == ADD and not rivals:
             rivals.append(None)
-            await server.set_checkout(TO, "anna")
+            await server.set_checkout(TO, None)
             async with Client(server.url, user="anna", password="anna", settings=PATIENT) as other:
                 receipt = await other.upload(b"equal", to=TO, version_comment="[upload 00000000]")
             rivals.append(receipt.version_id)
@@ -153,10 +153,9 @@ async def test_ours_is_found_beneath_a_version_that_somebody_added_after_it(tmp_
             lost.append(operation)
         if operation == "DocumentExists" and len(lost) == 1:
             lost.append("overtaken")
-            await server.set_checkout(TO, "anna")
+            await server.set_checkout(TO, None)
             async with Client(server.url, user="anna", password="anna", settings=PATIENT) as other:
                 await other.upload(b"newer", to=TO)
-            await server.set_checkout(TO, None)
 
     hits = {(ADD, 1): "drop-after"}
     users = {"demo": "demo", "anna": "anna"}

@@ -14,7 +14,8 @@ import anyio
 from asyncupload._shield import undisturbed
 from asyncupload.errors import JournalError
 
-from .opening import open_file, refused
+from .opening import Opened, is_damage, open_file, refused
+from .tables import Unreadable
 
 T = TypeVar("T")
 
@@ -126,17 +127,27 @@ class Database:
 
     def _run(self) -> None:
         try:
-            db, self.notice = open_file(self.path, existing=self._existing)
+            opened = open_file(self.path, existing=self._existing)
         except JournalError as error:
             self._refuse_all(error)
             return
+        self.notice = opened.notice
         try:
             while jobs := self._next():
-                self._do_all(db, jobs)
+                self._do_all(opened.db, jobs)
+                self._note_damage(opened, jobs)
                 _tell(jobs)
         finally:
-            with suppress(sqlite3.Error):
-                db.close()
+            opened.close()
+
+    def _note_damage(self, opened: Opened, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            if isinstance(job.error, Unreadable):
+                found: BaseException = job.error
+                job.error = refused(self.path, job.error)
+                job.error.__cause__ = found
+            if job.error is not None and (cause := job.error.__cause__) is not None and is_damage(cause):
+                opened.note_damage(cause)
 
     def _refuse_all(self, error: JournalError) -> None:
         while job := self._inbox.get():

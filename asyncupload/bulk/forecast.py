@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from asyncupload.checkpoints import NoCheckpoints
 from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError
 from asyncupload.sources import PathSource
@@ -53,6 +54,13 @@ async def forecasts(client: Client, queue: Queue, options: LoadOptions) -> Async
         yield forecast
 
 
+@dataclass(frozen=True)
+class _Seen(NoCheckpoints):
+    """What an earlier owner of a row wrote down."""
+
+    checked_out_before: bool
+
+
 class _Prophet:
     """Looks at files, and at each library once."""
 
@@ -87,7 +95,12 @@ class _Prophet:
             return Forecast(row=row, fate="failed", reason=why)
         source = PathSource(os.fsdecode(row.item.source))
         try:
-            fate = await self._client.preview(source, to=row.item.destination, if_exists=self._options.if_exists)
+            fate = await self._client.preview(
+                source,
+                to=row.item.destination,
+                if_exists=self._options.if_exists_for(row),
+                checkpoints=_Seen(checked_out_before=row.checked_out),
+            )
         except AsyncUploadError as error:
             match verdict(error):
                 case Verdict.STOP | Verdict.TROUBLE:

@@ -15,7 +15,8 @@ from . import moves
 from .database import Database
 from .queue import Added, Claim, Deed, Tally
 from .rows import ENDED, NO_FACTS, Facts, Item, Row, State
-from .tables import ROW_COLUMNS, place, row_of, written
+from .tables import IDENTITY, OPENINGS, ROW_COLUMNS, place, row_of, written
+from .witness import as_new
 
 _BATCH = 500
 """Rows that are read at once, and are in memory."""
@@ -48,6 +49,8 @@ class Journal:
         """Open the journal at ``path``, or make one. It is closed at the end of the block.
 
         A damaged file is moved aside as ``<name>.corrupt-<time>`` and a new one begun; `notice` and a log line say so.
+        They say as well that it was deleted, restored or copied since it was last worked with, by what the file
+        ``<name>.lock`` beside it tells. Rows that this one has not seen to an end itself are `doubtful` then.
 
         Args:
             path: The file.
@@ -63,7 +66,7 @@ class Journal:
         try:
             await database.open()
             if database.notice:
-                get_logger(journal=str(path)).warning("journal moved aside", notice=database.notice)
+                get_logger(journal=str(path)).warning("journal doubted", notice=database.notice)
             yield cls(database, clock)
         finally:
             await database.close()
@@ -74,7 +77,8 @@ class Journal:
         return self._database.notice
 
     async def copy_to(self, path: Path) -> None:
-        """Make a journal at ``path``, where nothing stands, that says the same as this one at this moment.
+        """Make a journal at ``path``, where nothing stands, that says the same as this one at this moment, and doubts
+        what this one would doubt if it was opened to be worked with.
 
         Raises:
             JournalError: It cannot be made.
@@ -83,6 +87,7 @@ class Journal:
         def copy(db: sqlite3.Connection) -> None:
             with closing(sqlite3.connect(path)) as there:
                 db.backup(there)
+                as_new(there, self.notice)
 
         await self._database.read(copy)
 
@@ -204,8 +209,8 @@ class Journal:
     async def find(self, path: bytes | str) -> Row | None:
         """See `Queue.find`."""
         which, key = ("source = ?", path) if isinstance(path, bytes) else ("place = ? AND problem = ''", place(path))
-        found = await self._all(f"SELECT {ROW_COLUMNS} FROM rows WHERE {which}", key)
-        return row_of(found[0]) if found else None
+        found = await self._rows(which, key)
+        return found[0] if found else None
 
     async def life(self, number: int) -> list[Deed]:
         """See `Queue.life`."""
@@ -216,7 +221,8 @@ class Journal:
 
     async def run(self) -> Mapping[str, str]:
         """See `Queue.run`."""
-        return MappingProxyType(dict(await self._all("SELECT fact, value FROM run")))
+        query = "SELECT fact, value FROM run WHERE fact NOT IN (?, ?)"
+        return MappingProxyType(dict(await self._all(query, IDENTITY, OPENINGS)))
 
     async def note_run(self, **facts: str) -> None:
         """See `Queue.note_run`."""
@@ -238,11 +244,14 @@ class Journal:
     async def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return await self._database.read(lambda db: db.execute(query, values).fetchall())
 
+    async def _rows(self, which: str, *values: object) -> list[Row]:
+        query = f"SELECT {ROW_COLUMNS} FROM rows WHERE {which}"
+        return await self._database.read(lambda db: [row_of(columns) for columns in db.execute(query, values)])
+
     async def _pages(self, which: str, after: Callable[[Row], tuple[float, ...]], *start: float) -> AsyncIterator[Row]:
         """Rows in an order, page by page, each beginning after the last row of the one before."""
         last: tuple[float, ...] = start
-        while found := await self._all(f"SELECT {ROW_COLUMNS} FROM rows WHERE {which} LIMIT {_BATCH}", *last):
-            page = [row_of(columns) for columns in found]
+        while page := await self._rows(f"{which} LIMIT {_BATCH}", *last):
             for row in page:
                 yield row
             last = after(page[-1])

@@ -4,8 +4,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -40,7 +40,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
 
     On cancellation: a wait for another process ends first.
     """
-    descriptor = await anyio.to_thread.run_sync(_wait, path.with_name(f"{path.name}.lock"))
+    descriptor = await anyio.to_thread.run_sync(_wait, path, PATIENCE)
     try:
         yield
     finally:
@@ -48,9 +48,28 @@ async def locked(path: Path) -> AsyncIterator[None]:
             await anyio.to_thread.run_sync(os.close, descriptor)
 
 
-def _wait(beside: Path) -> int:
-    descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
-    deadline = time.monotonic() + PATIENCE
+@contextmanager
+def held(path: Path, patience: float = PATIENCE) -> Iterator[int]:
+    """The same, for a thread: it blocks. Gives the descriptor of the file beside it, which may hold something.
+
+    Args:
+        path: The file that is shared.
+        patience: Seconds to wait for another process.
+
+    Raises:
+        OSError: As `locked`.
+    """
+    descriptor = _wait(path, patience)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait(path: Path, patience: float) -> int:
+    beside = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    deadline = time.monotonic() + patience
     try:
         while not _is_ours(descriptor, deadline):
             threading.Event().wait(_TRIED_EVERY)

@@ -2,39 +2,95 @@
 
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncupload.errors import JournalError
 
-from .tables import APPLICATION, BEGINNING, TABLES, VERSION
+from . import witness
+from .locking import held
+from .tables import APPLICATION, BEGINNING, TABLES, VERSION, Unreadable
+from .witness import Witness
 
 PATIENCE = 60.0
 """Seconds to wait for another process's transaction, each of which takes milliseconds unless the process is frozen."""
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-_BESIDE = ("", "-wal", "-shm")
+_BESIDE = ("", "-wal", "-shm", "-journal")
 """What SQLite keeps beside a file goes with it: a strange log beside a new file is an invitation to mix them up."""
+
+_COMPARED = "each file is compared with the destination before it is sent"
 
 
 class _Damaged(Exception):
     """The file is no sound SQLite file."""
 
 
-def open_file(path: Path, *, existing: bool = False) -> tuple[sqlite3.Connection, str]:
+class Opened:
+    """The journal's file, open, in the thread that uses it.
+
+    Args:
+        db: The connection.
+        path: The file.
+        state: In which it was found.
+        notice: What a user should know about it, or "".
+        looking: Whether nobody works with it.
+        log: Whether a log lies beside it.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, path: Path, state: Witness, notice: str, *, looking: bool, log: bool
+    ) -> None:
+        self.db = db
+        self.notice = notice
+        self._path = path
+        self._identity = state.identity
+        self._looking = looking
+        self._log = log
+
+    def note_damage(self, error: BaseException) -> None:
+        """It was found to be damaged while it was read: whoever opens it next to work with it moves it aside, though
+        it may look sound to him. Blocks."""
+        with suppress(OSError), held(self._path) as lock:
+            if (last := witness.read(lock)).identity == self._identity:
+                witness.write(lock, replace(last, damage=f"was damaged ({error})"))
+
+    def close(self) -> None:
+        """Let go of it, and write down in which state. Blocks; never raises an error: what was done is on disk."""
+        try:
+            with held(self._path) as lock:
+                self._close(lock)
+        except (OSError, sqlite3.Error):
+            pass  # the next one to open it finds it as one whose process was killed
+        finally:
+            with suppress(sqlite3.Error):
+                self.db.close()
+
+    def _close(self, lock: int) -> None:
+        last = witness.read(lock)
+        if not self._looking:
+            witness.count(self.db)
+        now = witness.found(self.db, self._path)
+        self.db.close()
+        # Another process may have moved it aside, or be about to: what it has written down must stay.
+        if last.identity == self._identity and not last.damage and self._log:
+            # SQLite removes the log when nobody has the file open any more.
+            witness.write(lock, replace(now, open=witness.has_log(self._path)))
+
+
+def open_file(path: Path, *, existing: bool = False) -> Opened:
     """Open the journal at ``path`` or make one. Blocks; a large one takes seconds, because it is read whole.
 
-    A damaged file is renamed, and a new one made: every row is planned anew then, and what is stored already is found
-    to be equal on the server.
+    A damaged file is renamed, and a new one made. One that was deleted, copied, restored, or has lost its log, as far
+    as the file beside it tells, has missed something. What either knew may be on the server: its rows are `doubtful`
+    then until it has seen them to an end itself.
 
     Args:
         path: The file.
         existing: Neither make one nor move one aside, and do not read it through: damage shows when it is met.
-
-    Returns:
-        The connection, and what a user should know about it, or "".
 
     Raises:
         JournalError: It is another program's or a newer version's, or the operating system refuses; or ``existing`` is
@@ -44,17 +100,82 @@ def open_file(path: Path, *, existing: bool = False) -> tuple[sqlite3.Connection
         raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
     try:
         if existing:
-            return _open(path, thorough=False), ""
-        try:
-            return _open(path), ""
-        except _Damaged as damage:
-            aside = _move_aside(path)
-            return _open(path), (
-                f"the journal {path} is damaged ({damage}); it is kept as {aside.name}, and a new one begun: all "
-                "files are looked at again, and those that are stored already are recognized on the server"
-            )
+            return _looked_at(path)
+        with held(path, PATIENCE) as lock:
+            return _worked_with(path, lock)
     except (sqlite3.Error, OSError, _Damaged) as error:
         raise refused(path, error) from error
+
+
+def _looked_at(path: Path) -> Opened:
+    with ExitStack() as stack:
+        lock: int | None = None
+        with suppress(OSError):  # a folder that may not be written to
+            lock = stack.enter_context(held(path))
+        log = witness.has_log(path)
+        db = _open(path, thorough=False)
+        try:
+            state = witness.found(db, path)
+        except BaseException:
+            db.close()
+            raise
+        missed = witness.difference(witness.read(lock), state, log=log) if lock is not None else ""
+        return Opened(db, path, state, _notice(path, missed), looking=True, log=log)
+
+
+def _worked_with(path: Path, lock: int) -> Opened:
+    """Nobody else opens or closes it meanwhile."""
+    last, log, notice = witness.read(lock), witness.has_log(path), ""
+    try:
+        db = _open_sound(path, last)
+    except _Damaged as damage:
+        notice = _begin_anew(path, lock, last, str(damage))
+        db = _open(path)
+    try:
+        notice = notice or _notice(path, witness.difference(last, witness.found(db, path), log=log))
+        witness.count(db, notice)
+        state = witness.found(db, path)
+        witness.write(lock, replace(state, open=True))
+    except BaseException:
+        db.close()
+        raise
+    return Opened(db, path, state, notice, looking=False, log=True)
+
+
+def _open_sound(path: Path, last: Witness) -> sqlite3.Connection:
+    """Also one that is new, but none that is known to be damaged, or in whose place another one was."""
+    if last.damage:
+        raise _Damaged(last.damage)
+    if last.openings and not path.exists():
+        raise _Damaged("was deleted")
+    if last.openings and not path.stat().st_size:
+        raise _Damaged("was emptied")
+    return _open(path)
+
+
+def _begin_anew(path: Path, lock: int, last: Witness, damage: str) -> str:
+    """Move aside what is left of a journal, and return what a user should know."""
+    files = _files(path) or last.files
+    witness.write(lock, replace(last, damage=damage))  # whoever comes after us, if we die here, must know
+    aside = _move_aside(path)
+    moved = f" and moved to {aside.name}" if aside.exists() else ""
+    of_files = f" of {files:,} files" if files else ""
+    return f"the journal {path} {damage}{moved}; what it knew{of_files} is lost: {_COMPARED}"
+
+
+def _notice(path: Path, missed: str) -> str:
+    return missed and f"the journal {path} {missed}; what it has missed is not known: {_COMPARED}"
+
+
+def _files(path: Path) -> int:
+    """How many a damaged journal knew of, if it tells; or 0."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            return int(db.execute("SELECT sum(rows) FROM tally").fetchone()[0])
+    except (sqlite3.Error, ValueError, TypeError):
+        return 0
 
 
 def refused(path: Path, error: Exception) -> JournalError:
@@ -64,11 +185,22 @@ def refused(path: Path, error: Exception) -> JournalError:
             advice = "another process has kept it locked for too long; is one of them stopped?"
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
             advice = "make room on its disk, or name a journal on another one, and run again"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case _ if is_damage(error):
             advice = "run again: a damaged journal is moved aside then"
+        case _ if isinstance(error, BlockingIOError):
+            advice = "another process has been opening or closing it for too long; is one of them stopped?"
         case _:
             advice = "the journal must be a file that can be written, on a local disk"
     return JournalError(f"cannot use the journal {path}: {error}. Nothing is sent that cannot be recorded: {advice}")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether it says that the file is not what was written."""
+    if isinstance(error, sqlite3.Error):
+        code: int | None = getattr(error, "sqlite_errorcode", None)
+        # Without a code: a text that is none any more.
+        return code & 0xFF in _DAMAGED if code is not None else "decode" in str(error)
+    return isinstance(error, Unreadable | _Damaged)
 
 
 def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
@@ -78,8 +210,8 @@ def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
         _prepare(db, path, thorough=thorough)
     except sqlite3.DatabaseError as error:
         db.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-            raise _Damaged(str(error)) from error
+        if is_damage(error):
+            raise _Damaged(f"was damaged ({error})") from error
         raise
     except BaseException:
         db.close()
@@ -91,8 +223,9 @@ def _prepare(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
     if thorough and _is_new(db):
         _make(db)
     _require_ours(db, path)
-    if thorough and (told := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise _Damaged(told)
+    # The quick check would pass over a page that has not come to the disk: its indexes tell of rows as they were.
+    if thorough and (told := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+        raise _Damaged(f"was damaged ({' '.join(told.split())})")
     # FULL: what is recorded survives a power cut, too. A commit waits for the disk, and many share one.
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")

@@ -6,6 +6,8 @@ from asyncupload._place import IfExists
 from asyncupload.errors import UsageError
 from asyncupload.settings import MIB
 
+from .rows import Row
+
 LONGEST_WAIT = 3600.0
 """Seconds between two attempts for one file, at most."""
 
@@ -48,6 +50,12 @@ class LoadOptions:
 
     give_up_after: float = 3600.0
     """Seconds without any success, while the server is in trouble, after which the load ends. It can be resumed."""
+
+    def if_exists_for(self, row: Row) -> IfExists:
+        """What to do about a document that stands at a row's destination: it may be what an earlier run has stored."""
+        if not row.doubtful:
+            return self.if_exists
+        return "same" if self.if_exists == "fail" else "skip"
 
     def __post_init__(self) -> None:
         for name in ("files", "memory", "attempts", "lease", "retry_after", "give_up_after"):

@@ -143,6 +143,9 @@ class Row:
     """JSON: what is needed to ask the server whether the last finalize made the document. Kept by a row that failed
     without an answer, through a retry; gone when it has been answered or the file is another one."""
     facts: Facts = NO_FACTS
+    doubtful: bool = False
+    """Whether the queue may have missed what became of it, as one that took the place of a damaged one, or was restored
+    from a copy: it may be stored already, and is to be compared with what stands at its destination."""
 
     @property
     def ended(self) -> float | None:

@@ -90,10 +90,27 @@ BEGINNING = [(state.value,) for state in State]
 
 PLANNED_COLUMNS = "destination, place, size, mtime_ns, line, metadata, problem, fatal"
 
+IDENTITY, OPENINGS = "identity", "openings"
+"""Facts of the run that are the journal's own business; see `witness`."""
+
+DOUBTED, DOUBT = "doubted", "doubt"
+"""Facts of the run: since when rows are doubtful (the time of what the journal had noted last before), and why."""
+
+_DOUBTFUL = (
+    f"EXISTS (SELECT 1 FROM run WHERE fact = '{DOUBTED}')"  # noqa: S608  (words of our own)
+    " AND NOT EXISTS (SELECT 1 FROM life WHERE row = rows.id"
+    f" AND what IN ('{State.STORED}', '{State.UNCHANGED}')"
+    f" AND at > (SELECT CAST(value AS REAL) FROM run WHERE fact = '{DOUBTED}'))"
+)
+
 ROW_COLUMNS = (
     "id, source, destination, size, mtime_ns, line, metadata, problem, fatal, state, reason, attempts, due, owner,"
-    " fence, handler, checked_out, question, document_id, version_id, crc32, sha256, sent, seconds"
+    f" fence, handler, checked_out, question, document_id, version_id, crc32, sha256, sent, seconds, {_DOUBTFUL}"
 )
+
+
+class Unreadable(Exception):
+    """A row is not one that was ever written."""
 
 
 def written(text: str) -> str:
@@ -128,10 +145,21 @@ def birth_of(item: Item, problem: str) -> State:
 
 
 def row_of(columns: tuple[Any, ...]) -> Row:
-    """A row from its ROW_COLUMNS."""
+    """A row from its ROW_COLUMNS.
+
+    Raises:
+        Unreadable: It is damaged.
+    """
+    try:
+        return _row_of(columns)
+    except (ValueError, TypeError) as error:  # also those of JSON
+        raise Unreadable(f"row {columns[0]} cannot be read: {error}") from error
+
+
+def _row_of(columns: tuple[Any, ...]) -> Row:
     number, source, destination, size, mtime_ns, line, metadata, problem, fatal, *moved = columns
     state, reason, attempts, due, owner, fence, handler, checked_out, question, *facts = moved
-    document_id, version_id, crc32, sha256, sent, seconds = facts
+    document_id, version_id, crc32, sha256, sent, seconds, doubtful = facts
     return Row(
         id=number,
         item=Item(
@@ -161,4 +189,5 @@ def row_of(columns: tuple[Any, ...]) -> Row:
             sent=sent,
             seconds=seconds,
         ),
+        doubtful=bool(doubtful),
     )

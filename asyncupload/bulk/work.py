@@ -196,7 +196,7 @@ class Work:
             return await self._client.upload(
                 source,
                 to=item.destination,
-                if_exists=self._options.if_exists,
+                if_exists=self._options.if_exists_for(self._row),
                 version_comment=item.metadata.version_comment,
                 properties=self._properties(),
                 folder_exists=True,

@@ -205,7 +205,7 @@ def _spared(path: Path, source: Path) -> list[str]:
     if not path.is_relative_to(source):
         return []
     name = re.sub(r"([*?\[\]\\!# ])", r"\\\1", path.relative_to(source).as_posix())
-    return [f"/{name}", f"/{name}-wal", f"/{name}-shm", f"/{name}.corrupt-*", f"/{name}.lock"]
+    return [f"/{name}", f"/{name}-wal", f"/{name}-shm", f"/{name}-journal", f"/{name}.corrupt-*", f"/{name}.lock"]
 
 
 def _rules(given: dict[str, Any]) -> TreeRules:

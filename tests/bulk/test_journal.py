@@ -612,7 +612,8 @@ async def test_a_damaged_journal_is_moved_aside(path: Path) -> None:
     """Fault 94: a journal that is lost costs time, not documents."""
     async with opened(path) as journal:
         await journal.add([item(str(number)) for number in range(100)])
-    whole = path.read_bytes()
+    beside = path.with_name(f"{path.name}.lock")
+    whole, told = path.read_bytes(), beside.read_bytes()
     for number, content in enumerate(damaged(path), 1):
         path.write_bytes(content)
 
@@ -621,9 +622,11 @@ async def test_a_damaged_journal_is_moved_aside(path: Path) -> None:
             assert len(kept) == number
             assert content in {file.read_bytes() for file in kept}
             assert any(file.name in journal.notice for file in kept)
+            assert "what it knew of 100 files is lost" in journal.notice
             assert (await journal.add([item("a")])).new == 1
 
         path.write_bytes(whole)
+        beside.write_bytes(told)
     async with opened(path) as journal:
         assert journal.notice == ""
         assert (await journal.counts())[State.PLANNED].rows == 100

@@ -231,6 +231,7 @@ async def test_a_report_that_cannot_be_written_leaves_the_old_one(journal: Journ
         "load.journal",
         "load.journal-wal",
         "load.journal-shm",
+        "load.journal.lock",
     }
 
 
