@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loading import ENDED_EARLY, SETTINGS, Fate, Job, When
-from storm import CHUNK, DAMAGE, LATE, VARIANTS
 from victim import Victim
+from weather import CHUNK, DAMAGE, LATE, VARIANTS
 
 from asyncupload import Client
 from asyncupload.bulk.journal import Journal

@@ -12,6 +12,8 @@ import pytest
 import storm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from verdicts import Journey
+from weather import Round
 
 from asyncupload.emulator import FAULTS, Call
 
@@ -24,9 +26,9 @@ SEEDS = 10
 @pytest.mark.parametrize("batch", range(20))
 @pytest.mark.timeout(300)
 async def test_every_upload_is_stored_once_or_told_as_what_it_is(batch: int) -> None:
-    outcomes, wrong = await storm.storm(range(100_000 + batch * SEEDS, 100_000 + (batch + 1) * SEEDS))
-    assert outcomes.total() >= SEEDS
-    assert not wrong, "\n".join(str(this) for this in wrong)
+    seen = await storm.storm(range(100_000 + batch * SEEDS, 100_000 + (batch + 1) * SEEDS))
+    assert seen.outcomes.total() >= SEEDS
+    assert not seen.wrong, "\n".join(str(this) for this in seen.wrong)
 
 
 STEPS = (
@@ -59,8 +61,8 @@ def test_no_script_of_faults_breaks_the_promise(
         name = places.get((call.operation, call.number))
         return name if name and FAULTS[name].fits(call.operation) else None
 
-    this = storm.Round(seed=-1)
-    journey = storm.Journey(f"{storm.FOLDER}/one.bin", bytes(range(256)) * 4 * chunks)
+    this = Round(seed=-1)
+    journey = Journey(f"{storm.FOLDER}/one.bin", bytes(range(256)) * 4 * chunks)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(storm.play(this, script, [journey], {journey.to} if existing else set(), Path(folder)))
     assert not this.wrong

@@ -255,7 +255,16 @@ _LASTING = frozenset(
     {
         *("refuse-400", "refuse-401", "refuse-403", "refuse-404", "refuse-407", "refuse-413", "refuse-415"),
         *("fail-404-after", "forbid", "disk-full", "corrupt-chunk", "lose-chunk", "double-chunk"),
-        *("entities", "external-entity", "bom", "latin-1", "other-case", "no-success", "other-case-tryagain"),
+        *(
+            "huge-after",
+            "entities",
+            "external-entity",
+            "bom",
+            "latin-1",
+            "other-case",
+            "no-success",
+            "other-case-tryagain",
+        ),
     }
 )
 PASSING = frozenset(FAULTS) - _LASTING
