@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_units",
     ),
     # leaves
-    ("_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
+    ("_shield", "_targets", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object

@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from asyncupload._targets import open_plain
+
 PATIENCE = 10.0
 """Seconds to wait for another process, which needs milliseconds unless it is stopped."""
 
@@ -36,6 +38,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
     The lock goes with its process, however that ends.
 
     Raises:
+        TargetUnwritable: Something else stands where the file beside it should be, as a link.
         OSError: The file beside it cannot be made, or another process holds it for more than `PATIENCE` seconds.
 
     On cancellation: a wait for another process ends first.
@@ -49,7 +52,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
 
 
 def _wait(beside: Path) -> int:
-    descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = open_plain(beside, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + PATIENCE
     try:
         while not _is_ours(descriptor, deadline):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asyncupload._targets import irregular
 from asyncupload.errors import JournalError
 
 from .tables import APPLICATION, BEGINNING, TABLES, VERSION
@@ -43,6 +44,8 @@ def open_file(path: Path, *, existing: bool = False) -> tuple[sqlite3.Connection
     if existing and not path.is_file():
         raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
     try:
+        if kind := irregular(path):  # SQLite would wait for ever for what a pipe holds
+            raise JournalError(f"the journal {path} is {kind}: it must be a regular file; name another one")
         if existing:
             return _open(path, thorough=False), ""
         try:
