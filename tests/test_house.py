@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # words
     (
         "errors",
+        "_unharmed",
         "events",
         "settings",
         "properties",
