@@ -1,13 +1,12 @@
 """One file down: it grows beside the target, goes on where it was interrupted, and gets its name when it is right."""
 
 import os
-import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import aiofiles
 import aiofiles.os
@@ -17,15 +16,11 @@ from ._ending import left_behind
 from ._fetch import Fetch
 from ._patience import Patience
 from ._shield import bounded, undisturbed
+from ._targets import Beside, settled
 from .errors import ChecksumMismatch, TargetUnwritable
 from .events import Audience, ChunkReceived, Downloaded
 
-try:
-    import fcntl as _fcntl
-
-    fcntl: Any = _fcntl
-except ImportError:
-    fcntl = None
+T = TypeVar("T")
 
 READ = 1024 * 1024
 """Bytes of what is there already, read at a time."""
@@ -81,23 +76,20 @@ class Download:
     async def _settled(self, target: Path) -> Path:
         """Where the bytes will really stand: behind a symbolic link, and never in place of a device or a pipe."""
         with _writing(str(target)):
-            real: Path = await aiofiles.os.wrap(Path.resolve)(target, executor=self._threads)
-            with suppress(FileNotFoundError):
-                if not stat.S_ISREG((await aiofiles.os.stat(real, executor=self._threads)).st_mode):
-                    raise TargetUnwritable(f"{target} is there already, and is no regular file")
+            real: Path = await self._in_thread(settled, target)
         return real
 
     async def _bring(self, path: str, info: _wire.Info, target: Path) -> tuple[int, int]:
         """How many bytes were there already, and the checksum of the whole."""
         while True:
-            async with self._part(info, target) as file:
+            async with self._part(info, target) as part:
                 # Without a checksum nothing would tell whether what is there is of the same content.
-                resumed, crc32 = await self._found(file, info.size if info.crc32 is not None else 0)
-                crc32 = await self._receive(path, info, file, resumed, crc32)
+                resumed, crc32 = await self._found(part.file, info.size if info.crc32 is not None else 0)
+                crc32 = await self._receive(path, info, part.file, resumed, crc32)
                 if info.crc32 in {None, crc32}:
-                    await self._put_in_place(file, target)
+                    await self._put_in_place(part, target)
                     return resumed, crc32
-                await self._remove(file.name)
+                await self._remove(part)
             if not resumed:
                 raise ChecksumMismatch(
                     f"{path}: the bytes received have the CRC-32 {crc32:08X}, "
@@ -131,73 +123,59 @@ class Download:
         return crc32
 
     @asynccontextmanager
-    async def _part(self, info: _wire.Info, target: Path) -> AsyncIterator[Any]:
+    async def _part(self, info: _wire.Info, target: Path) -> AsyncIterator["_Part"]:
         """The file beside ``target`` in which it grows. Its name says of which bytes: no others are mixed in."""
         resumable = info.crc32 is not None
-        marks = f"{info.size}-{info.crc32:08X}" if resumable else str(os.getpid())
-        beside = target.with_name(f".{target.name}.{marks}.part")
-        file: Any = None
+        beside = Beside(target, f"{info.size}-{info.crc32:08X}" if resumable else str(os.getpid()))
+        part: _Part | None = None
 
         async def open_() -> None:
-            nonlocal file
-            file = await aiofiles.open(beside, "r+b", executor=self._threads, opener=_open_alone)
+            nonlocal part
+            part = _Part(beside, await aiofiles.open(beside.path, "r+b", executor=self._threads, opener=beside.open))
 
         grace = self._patience.settings.timeouts.cleanup
         try:
             with _writing(str(target)):
                 await undisturbed(open_(), grace=grace)
-            yield file
+            yield part  # type: ignore[misc]  # it is open, or an error was raised
         except BaseException as error:
             # A full disk is not to be kept full; but what another download is writing is not ours to remove.
-            if file is not None and (not resumable or isinstance(error, TargetUnwritable)):
-                await bounded(self._remove(str(beside)), grace=grace)
+            if part is not None and (not resumable or isinstance(error, TargetUnwritable)):
+                await bounded(self._remove(part), grace=grace)
             raise
         finally:
-            if file is not None:
-                await bounded(self._close(file), grace=grace)
+            await bounded(self._close(beside, part), grace=grace)
 
-    async def _put_in_place(self, file: Any, target: Path) -> None:
+    async def _put_in_place(self, part: "_Part", target: Path) -> None:
         with _writing(str(target)):
-            await file.flush()
-            await aiofiles.os.wrap(os.fsync)(file.fileno(), executor=self._threads)
-            await aiofiles.os.replace(file.name, target, executor=self._threads)
+            await part.file.flush()
+            await self._in_thread(part.beside.seal, part.file.fileno())
+            if os.name == "nt":  # there, what is open cannot be renamed
+                await part.file.close()
+            await self._in_thread(part.beside.take_place)
 
-    async def _close(self, file: Any) -> None:
+    async def _close(self, beside: Beside, part: "_Part | None") -> None:
         with suppress(OSError):  # what could not be written has been told, and what is in place has been synced
-            await file.close()
+            if part is not None:
+                await part.file.close()
+        await self._in_thread(beside.close)
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, part: "_Part") -> None:
         try:
-            await aiofiles.os.unlink(name, executor=self._threads)
-        except OSError as error:
-            self._log.warning("temporary_file_left", file=name, reason=str(error))
+            await self._in_thread(part.beside.remove, part.file.fileno())
+        except (OSError, ValueError) as error:  # the latter if it is closed already
+            self._log.warning("temporary_file_left", file=part.file.name, reason=str(error))
+
+    async def _in_thread(self, do: Callable[..., T], *arguments: Any) -> T:
+        found: T = await aiofiles.os.wrap(do)(*arguments, executor=self._threads)
+        return found
 
 
-def _open_alone(path: str, flags: int) -> int:
-    """Open or make a file that no other download is writing.
+class _Part(NamedTuple):
+    """What is open while a download goes on."""
 
-    Raises:
-        TargetUnwritable: One is.
-    """
-    while True:
-        descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            if _locked(descriptor, path):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            raise TargetUnwritable(f"{path}: another download is writing it at this moment") from None
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, path: str) -> bool:
-    """Lock the file. False if the download that had it gave it its final name meanwhile."""
-    if fcntl is None:  # Windows: there, two downloads into one file are the user's to keep apart
-        return True
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116  (beside fstat)
-    return False
+    beside: Beside
+    file: Any
 
 
 @contextmanager

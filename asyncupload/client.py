@@ -218,12 +218,7 @@ class Client(Opened):
         self._entered()
         log = get_logger(destination=commit.path)
         journey = Resumption(
-            self._patience,
-            log,
-            commit,
-            properties,
-            checkpoints or NoCheckpoints(),
-            may_be_running=may_be_running,
+            self._patience, log, commit, properties, checkpoints or NoCheckpoints(), may_be_running=may_be_running
         )
         async with self._turns.at(destination(commit.path).path):
             return await journey.run()

@@ -8,8 +8,9 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
+from ._unharmed import unharmed
 from .errors import Leftover, OutcomeUnknown, UsageError
 
 
@@ -122,8 +123,8 @@ class ChunkReceived(Event):
 
 
 Listener: TypeAlias = Callable[[Event], None]
-"""Called on the event loop, so it should be quick, and never awaited. One that raises is logged once and not called
-again."""
+"""Called on the event loop, so it should be quick, and never awaited. One that raises, whatever that is, is logged once
+and not called again. KeyboardInterrupt and SystemExit end the loop, which cancels the upload if it still goes on."""
 
 Observer: TypeAlias = Callable[[], Listener]
 """Called on the event loop, in the caller's task and context, when an upload begins, before it waits for its turn. What
@@ -249,6 +250,11 @@ class Unpacked:
         return tuple(item for item in self.items if item.error)
 
 
+T = TypeVar("T")
+
+_PLAIN = "on_event is called, not awaited: give a plain function"
+
+
 class Audience:
     """Tells listeners, and survives them.
 
@@ -280,20 +286,29 @@ class Audience:
     def tell(self, event: Event) -> None:
         """Hand ``event`` to the listeners. An exception of a listener's ends its service, never the upload."""
         for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:  # noqa: BLE001  (whatever a stranger's callback raises must not cost a transfer)
+
+            def dismiss(_: BaseException, listener: Listener = listener) -> None:
                 self._listeners.remove(listener)
                 self._log.warning("listener_failed", event_type=type(event).__name__, exc_info=True)
 
+            with unharmed(dismiss):
+                _not_awaited(listener(event))
+
     def _let_in(self, observer: Observer) -> None:
-        try:
-            self._listeners.append(_plain(observer()))
-        except Exception:  # noqa: BLE001  (likewise)
-            self._log.warning("observer_failed", exc_info=True)
+        with unharmed(lambda _: self._log.warning("observer_failed", exc_info=True)):
+            self._listeners.append(_plain(_not_awaited(observer())))
 
 
-def _plain(listener: Listener) -> Listener:
-    if inspect.iscoroutinefunction(listener):
-        raise UsageError("on_event is called, not awaited: give a plain function")
-    return listener
+def _plain(listener: Any) -> Listener:
+    if not callable(listener) or any(map(inspect.iscoroutinefunction, (listener, type(listener).__call__))):
+        raise UsageError(_PLAIN)
+    found: Listener = listener
+    return found
+
+
+def _not_awaited(result: T) -> T:
+    """Find out what no signature tells, as of a lambda around a coroutine."""
+    if inspect.iscoroutine(result):
+        result.close()  # or Python would warn that nobody has awaited it
+        raise UsageError(_PLAIN)
+    return result

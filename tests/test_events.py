@@ -2,10 +2,14 @@
 
 import asyncio
 import dataclasses
+import functools
+import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from conftest import FOLDER, PATIENT
 from structlog.testing import CapturingLogger
@@ -18,6 +22,7 @@ from asyncupload import (
     OutcomeUnknown,
     SourceChanged,
     StoredDifferently,
+    UsageError,
     events,
 )
 from asyncupload.emulator import Emulator
@@ -143,12 +148,16 @@ def test_a_listener_that_raises_is_logged_once_and_not_called_again() -> None:
     assert log.calls[0].kwargs["exc_info"] is True
 
 
-def test_a_cancellation_inside_a_listener_is_not_taken_for_its_failure() -> None:
+def test_a_cancellation_inside_a_listener_is_its_failure() -> None:
+    """As of a task that it looks at: the upload's own comes only where it awaits something."""
+    log = CapturingLogger()
+
     def stopped(event: Event) -> None:
         raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
-        Audience(stopped, CapturingLogger()).tell(Event(path="/L/f"))
+    Audience(stopped, log).tell(Event(path="/L/f"))
+
+    assert [call.args for call in log.calls] == [("listener_failed",)]
 
 
 @pytest.mark.anyio
@@ -168,6 +177,102 @@ async def test_an_upload_does_not_suffer_from_a_broken_listener(
     assert len(calls) == 1
     assert [record.getMessage().count("listener_failed") for record in caplog.records] == [1]
     assert "no such bar" in caplog.records[0].getMessage(), "the line does not say what the listener raised"
+
+
+class Strange(BaseException):
+    """What no ``except Exception`` catches."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [Strange(), asyncio.CancelledError(), GeneratorExit(), LookupError(), MemoryError()])
+@pytest.mark.parametrize("kind", [HandlerOpened, ChunkSent, Committing, Stored])
+async def test_whatever_a_listener_raises_at_whichever_event_the_document_is_stored(
+    error: BaseException, kind: type[Event], client: Client
+) -> None:
+    def broken(event: Event) -> None:
+        if isinstance(event, kind):
+            raise error
+
+    receipt = await client.upload(b"content", to=f"{FOLDER}/a.txt", on_event=broken)
+
+    assert (receipt.status, receipt.size) == ("stored", 7)
+
+
+def _awaited() -> dict[str, Any]:
+    async def listen(event: Event) -> None:
+        raise AssertionError
+
+    class Listening:
+        async def __call__(self, event: Event) -> None:
+            raise AssertionError
+
+    return {"a coroutine": listen, "a partial one": functools.partial(listen), "an object": Listening(), "nothing": 7}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", _awaited())
+async def test_a_listener_that_would_have_to_be_awaited_is_refused(kind: str, client: Client) -> None:
+    with pytest.raises(UsageError, match="plain function"):
+        await client.upload(b"content", to=f"{FOLDER}/a.txt", on_event=_awaited()[kind])
+
+
+@pytest.mark.anyio
+async def test_a_coroutine_that_comes_to_light_when_the_listener_is_called_is_its_failure(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nobody is warned of one that was never awaited."""
+    with caplog.at_level(logging.WARNING, logger="asyncupload"):
+        listen = _awaited()["a coroutine"]
+        await client.upload(b"content", to=f"{FOLDER}/a.txt", on_event=lambda event: listen(event))  # noqa: PLW0108
+        gc.collect()
+    assert [record.getMessage().count("not awaited") for record in caplog.records] == [1]
+
+
+INTERRUPTING = """
+import asyncio, sys
+import asyncupload
+
+SMALL = asyncupload.Settings(chunk_size=256 * 1024)
+
+def ended(event, kind, error):
+    if type(event).__name__ == kind:
+        raise {"KeyboardInterrupt": KeyboardInterrupt, "SystemExit": SystemExit}[error](5)
+
+async def main(url, to, kind, error):
+    async with asyncupload.Client(url, user="demo", password="demo", settings=SMALL) as client:
+        receipt = await client.upload(bytes(600_000), to=to, on_event=lambda event: ended(event, kind, error))
+        print(receipt.status, flush=True)
+        await asyncio.sleep(30)
+
+loop, arguments = sys.argv[1], sys.argv[2:]
+if loop == "uvloop":
+    import uvloop
+    run = uvloop.run
+else:
+    run = asyncio.run
+try:
+    run(main(*arguments))
+except KeyboardInterrupt:
+    sys.exit(5)
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+@pytest.mark.parametrize("kind", ["HandlerOpened", "ChunkSent", "Committing", "Stored"])
+async def test_an_interrupt_within_a_listener_ends_the_program_and_loses_nothing(
+    loop: str, error: str, kind: str, emulator: Emulator
+) -> None:
+    """Before the request to store the upload is cancelled and cleans up; afterwards its receipt has come."""
+    typed = [sys.executable, "-c", INTERRUPTING, loop, emulator.url, f"{FOLDER}/a.txt", kind, error]
+    with anyio.fail_after(50):
+        ended = await anyio.run_process(typed, check=False)
+    assert ended.returncode == 5, ended.stderr.decode()
+    assert ended.stdout.decode().splitlines() == (["stored"] if kind == "Stored" else [])
+    if kind != "Committing":  # then the request to store may have left, or not
+        assert len(await emulator.documents()) == (kind == "Stored")
+        assert await emulator.open_handlers() == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # words
     (
         "errors",
+        "_unharmed",
         "events",
         "settings",
         "properties",
@@ -26,7 +27,19 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_units",
     ),
     # leaves
-    ("_ending", "_threads", "_shield", "_cutting", "sources", "_body", "_reply", "_call", "_wire", "_outcome"),
+    (
+        "_ending",
+        "_threads",
+        "_shield",
+        "_targets",
+        "_cutting",
+        "sources",
+        "_body",
+        "_reply",
+        "_call",
+        "_wire",
+        "_outcome",
+    ),
     # one thing once
     ("_transport", "_pipeline", "_retry"),
     # the server as an object

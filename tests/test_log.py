@@ -18,7 +18,7 @@ from conftest import FOLDER, PATIENT
 from structlog.contextvars import bound_contextvars
 from structlog.testing import LogCapture
 
-from asyncupload import Client, SourceMissing
+from asyncupload import Client, NotFound, SourceMissing
 from asyncupload._log import get_logger
 from asyncupload.emulator import Emulator, at
 
@@ -277,3 +277,104 @@ def test_a_percent_sign_is_only_a_percent_sign(collected: Collected) -> None:
     get_logger(source="100%s.txt").info("named", reason="%d %(x)s")
 
     assert "source='100%s.txt'" in collected.lines("named")[0]
+
+
+class Strange(BaseException):
+    """What no ``except Exception`` catches."""
+
+
+ERRORS = [OSError(28, "No space left on device"), LookupError(), Strange(), asyncio.CancelledError()]
+
+
+class Full(logging.Handler):
+    """One whose disk is full, and that does not keep it to itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self._error
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> Iterator[BaseException]:
+    """Every log line raises this, however the application logs."""
+    error, way = request.param
+    if way == "handler":
+        logger, handler = logging.getLogger("asyncupload"), Full(error)
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        yield error
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        return
+
+    def broken(*_: object) -> Any:
+        raise error
+
+    if way == "processor":
+        structlog.configure(processors=[broken])
+    elif way == "factory":
+        structlog.configure(logger_factory=broken)
+    else:
+        structlog.configure(wrapper_class=broken)  # type: ignore[arg-type]
+    yield error
+    structlog.reset_defaults()
+
+
+WAYS = ["handler", "processor", "factory", "wrapper"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("full", [(e, way) for e in ERRORS for way in WAYS], indirect=True, ids=repr)
+async def test_a_logger_that_raises_changes_nothing(full: BaseException, tmp_path: Path) -> None:
+    """Through a retry, a restart, a lost reply, a listener that fails, and an upload that is refused."""
+
+    def broken(event: object) -> None:
+        raise LookupError
+
+    async with (
+        Emulator(tmp_path / "server", script=at(TROUBLE)) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(os.urandom(600_000), to=f"{FOLDER}/a.bin", on_event=broken)
+        with pytest.raises(NotFound):
+            await client.upload(b"content", to="/No/Such/Folder/a.txt")
+        down = await client.download(f"{FOLDER}/a.bin", tmp_path / "back")
+        assert await server.open_handlers() == []
+    assert (receipt.status, receipt.restarted) == ("stored", 1)
+    assert down.crc32 == receipt.crc32
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("full", [(ERRORS[0], "processor"), (ERRORS[2], "handler")], indirect=True, ids=repr)
+async def test_a_cancelled_upload_cleans_up_though_nothing_can_be_logged(
+    full: BaseException, client: Client, emulator: Emulator
+) -> None:
+    reached = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield os.urandom(600_000)
+        reached.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(client.upload(stuck(), to=f"{FOLDER}/a.bin"))
+    await reached.wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert await emulator.open_handlers() == []
+
+
+@pytest.mark.anyio
+async def test_a_full_disk_for_the_log_file_costs_lines_only(emulator: Emulator) -> None:
+    """Of structlog as of the standard library, which says so on standard error by itself."""
+    for asked in (
+        "import structlog; structlog.configure(logger_factory=structlog.WriteLoggerFactory(open('/dev/full', 'w', 1)))",
+        "import logging; logging.basicConfig(level=0, filename='/dev/full')",
+    ):
+        ended = await run(f"{asked}\n{SCRIPT}", emulator.url, FOLDER)
+        assert ended.returncode == 0, ended.stderr.decode()
+    assert [len(document.versions) for document in await emulator.documents()] == [2]

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import anyio.to_thread
 
+from asyncupload._targets import open_regular
 from asyncupload.errors import TargetUnwritable, UsageError
 
 from .locking import locked
@@ -57,7 +58,7 @@ def read(path: Path) -> Iterator[Entry]:
             the next load that writes to the ledger repairs it.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             for number, line in enumerate(file, start=1):
                 yield _entry(line, f"{path} line {number}")
     except OSError as error:
@@ -166,7 +167,7 @@ def _repaired(path: Path) -> tuple[str, int]:
     """
     if not path.exists():
         return "", 0
-    with path.open("rb+") as file:
+    with open(path, "rb+", opener=open_regular) as file:
         end = file.seek(0, os.SEEK_END)
         keep = _end_of_lines(file, end)
         if keep < end:
@@ -197,7 +198,7 @@ def _append(path: Path, lines: Sequence[bytes], marked: int) -> tuple[str, int, 
     Returns:
         The ledger's name, how many lines were appended, and how many bytes it has then.
     """
-    with path.open("ab+") as file:
+    with open(path, "ab+", opener=open_regular) as file:
         file.seek(marked)
         wanted = {_document(line) for line in lines}
         there = wanted.intersection(map(_document, file))

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from asyncupload._budget import Budget
 from asyncupload._log import get_logger
 from asyncupload._shield import undisturbed
+from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
 
@@ -271,7 +272,8 @@ class Loader:
             with scope:
                 end = await Work(self._bench, claim).run()
                 await self._judge(claim, end)
-                self._on_end(claim.row, end)
+                with unharmed(lambda _: self._log.warning("listener_failed", exc_info=True)):
+                    self._on_end(claim.row, end)
         except LeaseLost as lost:
             self._log.warning("row_lost", row=claim.row.id, reason=str(lost))
         except JournalError as error:

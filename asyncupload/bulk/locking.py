@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from asyncupload._targets import open_plain
+
 PATIENCE = 10.0
 """Seconds to wait for another process, which needs milliseconds unless it is stopped."""
 
@@ -36,6 +38,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
     The lock goes with its process, however that ends.
 
     Raises:
+        TargetUnwritable: Something else stands where the file beside it should be, as a link.
         OSError: The file beside it cannot be made, or another process holds it for more than `PATIENCE` seconds.
 
     On cancellation: a wait for another process ends first.
@@ -57,7 +60,7 @@ def held(path: Path, patience: float = PATIENCE) -> Iterator[int]:
         patience: Seconds to wait for another process.
 
     Raises:
-        OSError: As `locked`.
+        TargetUnwritable, OSError: As `locked`.
     """
     descriptor = _wait(path, patience)
     try:
@@ -68,7 +71,7 @@ def held(path: Path, patience: float = PATIENCE) -> Iterator[int]:
 
 def _wait(path: Path, patience: float) -> int:
     beside = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = open_plain(beside, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + patience
     try:
         while not _is_ours(descriptor, deadline):

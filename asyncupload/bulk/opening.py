@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asyncupload._targets import irregular
 from asyncupload.errors import JournalError
 
 from . import witness
@@ -99,6 +100,8 @@ def open_file(path: Path, *, existing: bool = False) -> Opened:
     if existing and not path.is_file():
         raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
     try:
+        if kind := irregular(path):  # SQLite would wait for ever for what a pipe holds
+            raise JournalError(f"the journal {path} is {kind}: it must be a regular file; name another one")
         if existing:
             return _looked_at(path)
         with held(path, PATIENCE) as lock:

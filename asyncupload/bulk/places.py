@@ -34,7 +34,7 @@ def journal(server: str, source: str | os.PathLike[str], destination: str) -> Pa
 
 def all_in(path: Path) -> list[Path]:
     """The journals of a folder, by name; ``path`` itself if it is none. Blocks. A folder that is missing has none."""
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return [path]
     return sorted(path.glob(f"*{SUFFIX}"))
 

@@ -9,12 +9,14 @@ from typing import IO, Protocol
 import anyio
 import anyio.to_thread
 
+from asyncupload._targets import Beside, settled
 from asyncupload.errors import TargetUnwritable, UsageError
 
 from .page import Page
 from .progress import Progress
 from .queue import Queue
 from .records import Csv, JsonLines
+from .regular import require_regular
 from .rows import Row
 
 FORMATS = (".csv", ".jsonl", ".html")
@@ -43,12 +45,14 @@ def require_usable(path: Path) -> None:
     """Find out before a load whether its report can be written there at its end. Blocks.
 
     Raises:
-        UsageError: Its name tells no format, or its folder is missing or cannot be written to.
+        UsageError: Its name tells no format, its folder is missing or cannot be written to, or what is there already is
+            no regular file.
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"the report {path} must end in {', '.join(FORMATS)}: that tells how it is to be written")
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if not path.absolute().parent.is_dir():
         raise UsageError(f"the report {path} cannot be written: name a file in a folder that exists")
+    require_regular(path, "report")
     if not os.access(path.absolute().parent, os.W_OK):
         raise UsageError(f"the report {path} cannot be written: its folder is not yours to write to")
 
@@ -73,23 +77,55 @@ async def write(queue: Queue, path: Path, *, progress: Progress | None = None) -
     On cancellation nothing is left beside it, and what stood there stands there.
     """
     form = await _form(queue, path, progress)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        file = await anyio.to_thread.run_sync(lambda: beside.open("w", encoding="utf-8", newline=""))
-        try:
-            await _fill(file, form, queue)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(file.close)
-        await anyio.to_thread.run_sync(beside.replace, path)
-    except OSError as error:
+        await _replace(path, form, queue)
+    except (OSError, TargetUnwritable) as error:
         raise TargetUnwritable(
             f"the report {path} cannot be written: {error}. The load itself is complete in its journal, from which a "
             "report can be written again"
         ) from error
+
+
+async def _replace(path: Path, form: _Form, queue: Queue) -> None:
+    beside = Beside(await anyio.to_thread.run_sync(settled, path), str(os.getpid()))
+    file: IO[str] | None = None
+    try:
+        file = await anyio.to_thread.run_sync(_opened, beside)
+        await _fill(file, form, queue)
+        await anyio.to_thread.run_sync(_put_in_place, file, beside)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_remove, file, beside)
+        raise
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_remove, beside)
+            await anyio.to_thread.run_sync(_close, file, beside)
+
+
+def _opened(beside: Beside) -> IO[str]:
+    file = open(beside.path, "r+", encoding="utf-8", newline="", opener=beside.open)  # noqa: SIM115
+    file.truncate()  # what a process of the same number has left
+    return file
+
+
+def _put_in_place(file: IO[str], beside: Beside) -> None:
+    file.flush()
+    beside.seal(file.fileno())
+    file.close()
+    beside.take_place()
+
+
+def _remove(file: IO[str] | None, beside: Beside) -> None:
+    with suppress(OSError, ValueError):  # the latter if it is closed already
+        if file is not None:
+            beside.remove(file.fileno())
+
+
+def _close(file: IO[str] | None, beside: Beside) -> None:
+    with suppress(OSError):  # what could not be written has been told
+        if file is not None:
+            file.close()
+    beside.close()
 
 
 async def _form(queue: Queue, path: Path, progress: Progress | None) -> _Form:
@@ -122,10 +158,3 @@ async def _add(file: IO[str], form: _Form, rows: list[Row]) -> None:
 
 def _finish(file: IO[str], form: _Form) -> None:
     file.write(form.last())
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)

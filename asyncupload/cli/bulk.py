@@ -11,6 +11,7 @@ import click
 from asyncupload.bulk import places
 from asyncupload.bulk.manifest import STANDARD_INPUT, Manifest
 from asyncupload.bulk.options import LoadOptions
+from asyncupload.bulk.regular import require_regular
 from asyncupload.bulk.rules import TreeRules
 from asyncupload.bulk.tree import Tree
 from asyncupload.errors import AsyncUploadError, UsageError
@@ -150,7 +151,9 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
     if journal.suffix != places.SUFFIX:
         # Any other file that is named by mistake would be taken for a damaged journal, and moved aside.
         raise UsageError(f"the journal {journal} must end in {places.SUFFIX}; asyncupload jobs finds it by that")
-    items, left_out = _planned(source, destination, [journal, given["ledger"], given["report"]], given)
+    written = {"journal": journal, "ledger": given["ledger"], "report": given["report"]}
+    _require_files(written)
+    items, left_out = _planned(source, destination, [*written.values()], given)
     return Job(
         connection=connection,
         plan=Plan(
@@ -172,6 +175,17 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
         ledger=given["ledger"],
         voice=voice,
     )
+
+
+def _require_files(written: dict[str, Path | None]) -> None:
+    """A ledger that is a device would be found out when all is sent, and one that is the journal would ruin it."""
+    seen: dict[str, str] = {}
+    for what, path in written.items():
+        if path is not None:
+            require_regular(path, what)
+            other = seen.setdefault(os.path.realpath(path), what)
+            if other != what:
+                raise UsageError(f"{path} cannot be both the {other} and the {what}: name two files")
 
 
 def _source_and_destination(named: tuple[str, ...], given: dict[str, Any]) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """What one call of ``asyncupload bulk`` is about, and what it opens."""
 
+import os
+import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -87,5 +89,11 @@ def make_default_folder(path: Path) -> None:
         return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
     except OSError as error:
         raise JournalError(f"journals cannot be kept in {folder}: {error}; name another place by --journal") from error
+    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise JournalError(
+            f"journals are not kept in {folder}: others may write there, and could exchange them; make it yours alone "
+            "(chmod 700), or name another place by --journal"
+        )

@@ -76,7 +76,11 @@ class Store:
         staging, contents = self._folder / "staging", self._folder / "contents"
         for folder in (staging, contents):
             folder.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._folder / "emulator.sqlite", timeout=0.5)
+        database = self._folder / "emulator.sqlite"
+        for path in (staging, contents, database):
+            if path.is_symlink() or (path == database and path.exists() and not path.is_file()):
+                raise RuntimeError(f"cannot use the data folder {self._folder}: {path.name} in it is not of its making")
+        db = sqlite3.connect(database, timeout=0.5)
         try:
             _prepare(db)
         except (sqlite3.DatabaseError, RuntimeError) as error:

@@ -10,7 +10,7 @@ children of the one that is open.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import MappingProxyType
 
 from opentelemetry import trace
@@ -65,13 +65,19 @@ class _Open:
     def __init__(self, tracer: Tracer, name: str) -> None:
         self.span: Span = tracer.start_span(MARK + name)
         # Begun and ended by one task: the listener is called nowhere else.
-        self._current: AbstractContextManager[Span] = trace.use_span(self.span, end_on_exit=True)
+        self._current: AbstractContextManager[Span] | None = trace.use_span(self.span, end_on_exit=True)
         self._current.__enter__()
 
     def end(self, error: str = "") -> None:
-        if error:
-            self.span.set_status(Status(StatusCode.ERROR, error))
-        self._current.__exit__(None, None, None)
+        """Once: what is ended already, be it that its exporter has raised, stays so."""
+        current, self._current = self._current, None
+        if current is None:
+            return
+        try:
+            if error:
+                self.span.set_status(Status(StatusCode.ERROR, error))
+        finally:
+            current.__exit__(None, None, None)
 
 
 class _Trace:
@@ -87,6 +93,20 @@ class _Trace:
     def __call__(self, event: Event) -> None:
         if self._over:
             return
+        try:
+            self._hear(event)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """A tracer or an exporter has raised: no span of ours must stay the current one of the caller's."""
+        self._over = True
+        for open_ in filter(None, (self._part, self._whole)):
+            with suppress(Exception):
+                open_.end()
+
+    def _hear(self, event: Event) -> None:
         match event:
             case HandlerOpened(handler=handler, chunk_size=chunk_size, size=size):
                 self._begin("stage", handler=handler, chunk_size=chunk_size, size=size)

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -233,6 +235,38 @@ async def test_a_report_that_cannot_be_written_leaves_the_old_one(journal: Journ
         "load.journal-shm",
         "load.journal.lock",
     }
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
+async def test_a_replaced_report_keeps_its_mode(mode: int, journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").touch()
+    (tmp_path / "r.csv").chmod(mode)
+    await written(journal, tmp_path / "r.csv")
+    assert stat.S_IMODE((tmp_path / "r.csv").stat().st_mode) == mode
+
+
+async def test_a_report_is_not_written_through_a_link_that_was_planted(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / f".r.csv.{os.getpid()}.part").symlink_to(tmp_path / "victim")
+    with pytest.raises(TargetUnwritable, match="symbolic link"):
+        await report.write(journal, tmp_path / "r.csv")
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not (tmp_path / "r.csv").exists()
+
+
+async def test_what_a_killed_process_has_left_is_no_part_of_a_report(journal: Journal, tmp_path: Path) -> None:
+    part = tmp_path / f".r.jsonl.{os.getpid()}.part"
+    part.write_bytes(b"x" * 100_000)
+    part.chmod(0o600)
+    assert "xxx" not in await written(journal, tmp_path / "r.jsonl")
+
+
+async def test_a_report_goes_where_the_users_link_leads(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "r.csv").symlink_to(tmp_path / "www" / "r.csv")
+    await report.write(journal, tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").is_symlink()
+    assert (tmp_path / "www" / "r.csv").is_file()
 
 
 def test_what_cannot_become_a_report_is_known_before(tmp_path: Path) -> None:

@@ -288,3 +288,17 @@ async def test_an_expired_ticket_is_none(tmp_path: Path) -> None:
     async with Emulator(tmp_path) as server, Caller(server.url) as caller:
         caller.ticket = ticket
         assert (await caller.call("FolderExists", Path="/Library"))["error"].startswith("[901]")
+
+
+@pytest.mark.parametrize("name", ["staging", "contents", "emulator.sqlite"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+async def test_what_was_planted_in_the_data_folder_is_not_written_through(name: str, kind: str, tmp_path: Path) -> None:
+    """A folder that others may write to, as in ``/tmp``."""
+    data, victim = tmp_path / "data", tmp_path / "victim"
+    data.mkdir()
+    victim.mkdir()
+    (data / name).symlink_to(victim / "new") if kind == "link" else os.mkfifo(data / name)
+    with pytest.raises((RuntimeError, OSError)):
+        async with Emulator(data):
+            pass
+    assert list(victim.iterdir()) == []

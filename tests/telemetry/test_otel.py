@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 from conftest import FOLDER, PATIENT
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, Tracer
 
@@ -235,3 +236,53 @@ async def test_without_a_tracer_the_applications_own_is_used(emulator: Emulator)
 
     assert receipt.size == 7
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+class Broken(SpanExporter):
+    """One whose collector is gone, and that does not keep it to itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise self._error
+
+
+class Raising(SpanProcessor):
+    """One that raises wherever it can, at the beginning or at the end of a span with this name."""
+
+    def __init__(self, name: str, moment: str) -> None:
+        self._name = name
+        self._moment = moment
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._raise(span.name, "start")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._raise(span.name, "end")
+
+    def _raise(self, name: str, moment: str) -> None:
+        if (name, moment) == (f"asyncupload.{self._name}", self._moment):
+            raise LookupError("the collector is gone")
+
+
+@pytest.mark.parametrize("moment", ["start", "end"])
+@pytest.mark.parametrize("name", ["upload", "stage", "commit"])
+async def test_an_upload_does_not_suffer_from_a_broken_processor(name: str, moment: str, emulator: Emulator) -> None:
+    """Nor does its caller: whatever span was current before is current again."""
+    provider = TracerProvider()
+    provider.add_span_processor(Raising(name, moment))
+    tracing = Tracing(provider.get_tracer("test"))
+    before = trace.get_current_span()
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT, observers=[tracing]) as watched:
+        receipt = await watched.upload(b"content", to=SECRET_PATH)
+    assert receipt.status == "stored"
+    assert trace.get_current_span() is before
+
+
+async def test_an_upload_does_not_suffer_from_a_broken_exporter(emulator: Emulator) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(Broken(LookupError("the collector is gone"))))
+    tracing = Tracing(provider.get_tracer("test"))
+    async with Client(emulator.url, user="demo", password="demo", settings=PATIENT, observers=[tracing]) as watched:
+        assert (await watched.upload(b"content", to=SECRET_PATH)).status == "stored"
