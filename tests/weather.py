@@ -69,7 +69,9 @@ AWAY = 0.2
 
 SETTINGS = Settings(
     timeouts=Timeouts(connect=2, reply=0.3, slowest_rate=1e9, finalize=0.8, settle=2.5, cleanup=5.0),
-    retries=Retries(first_attempts=None, give_up_after=3.0, restarts=8, first_wait=0.002, longest_wait=0.05, longest_obeyed=0.01),
+    retries=Retries(
+        first_attempts=None, give_up_after=3.0, restarts=8, first_wait=0.002, longest_wait=0.05, longest_obeyed=0.01
+    ),
 )
 HURRIED = replace(SETTINGS, timeouts=replace(SETTINGS.timeouts, reply=1.5, cleanup=1.0))
 """One unanswered request takes longer than there is time for cleaning up."""
