@@ -136,7 +136,7 @@ def test_only_a_status_that_comes_before_the_operation_vouches_that_it_did_not_r
         return
     early = {400, 405, 411, 413, 414, 415, 425, 429, 431}
     if lost_reply is LostReply.PROVE:
-        early |= {401, 403, 407, 408, 503, *range(300, 400)}
+        early |= {401, 403, 404, 407, 408, 503, *range(300, 400)}
     assert (outcome is NOT_APPLIED) == (status in early)
 
 
