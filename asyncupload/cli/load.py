@@ -3,14 +3,11 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
-import click
-from rich.console import Console
 
 from asyncupload.bulk import report
 from asyncupload.bulk.ends import End
@@ -21,7 +18,7 @@ from asyncupload.bulk.progress import Progress
 from asyncupload.bulk.rows import Row, State
 from asyncupload.errors import AsyncUploadError
 
-from . import results
+from . import results, terminal
 from .display import show
 from .job import Job, make_default_folder, opened
 from .running import run
@@ -50,7 +47,7 @@ def loaded(job: Job) -> int:
     async def work() -> tuple[Progress, Exception | None, int]:
         async with opened(client, job.journal) as (journal, threads):
             await _note(job, journal)
-            loader = Loader(client, journal, job.options, on_end=_teller(job))
+            loader = Loader(client, journal, job.options, on_end=_teller(job), ready=lambda: not terminal.behind())
             stopping = _Stopping(loader, job.grace)
             stopping.listen()
             ledger = Ledger(job.ledger, journal) if job.ledger is not None else None
@@ -74,7 +71,7 @@ def loaded(job: Job) -> int:
     code = results.loaded(last, error, stopped, job.journal, job.voice)
     if stopped:
         # The regular end waits for threads, and one of them may read a list that nobody goes on with.
-        _end_now(code)
+        terminal.end_now(code, within=terminal.STDERR_PATIENCE)
     return code
 
 
@@ -130,22 +127,14 @@ class _Stopping:
     def _come(self, code: int) -> None:
         if self.code:
             # The journal's transactions are whole or not at all, so it is as good as after a power cut.
-            click.echo("asyncupload: ended at once; the same command goes on from here", err=True)
-            Console(stderr=True).show_cursor()
-            _end_now(code)
+            terminal.warn("asyncupload: ended at once; the same command goes on from here")
+            terminal.show_cursor()
+            terminal.end_now(code)
         self.code = code
         self._loader.stop(self._grace)
-        click.echo(
-            f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once",
-            err=True,
+        terminal.warn(
+            f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once"
         )
-
-
-def _end_now(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
-            stream.flush()
-    os._exit(code)
 
 
 def _teller(job: Job) -> Callable[[Row, End], None]:
@@ -154,7 +143,7 @@ def _teller(job: Job) -> Callable[[Row, End], None]:
 
     def tell(row: Row, end: End) -> None:
         if job.voice.json and end.receipt is not None:
-            results.line({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
+            terminal.tell({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
 
     return tell
 
@@ -167,9 +156,10 @@ async def _tell_of_unsent(journal: Journal, job: Job) -> None:
         item = row.item
         source = os.fsdecode(item.source)
         if job.voice.json:
-            results.line({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
+            terminal.tell({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
+            await terminal.room()
         elif told <= NAMED:
-            click.echo(results.shown(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}"), err=True)
+            terminal.warn(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}")
         else:
-            click.echo("asyncupload: and more; --report names them all", err=True)
+            terminal.warn("asyncupload: and more; --report names them all")
             return

@@ -16,6 +16,8 @@ import click
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Settings
 
+from . import terminal
+
 if TYPE_CHECKING:
     from asyncupload.client import Client
 
@@ -72,8 +74,8 @@ class Connection:
         # Read here and not by an option: what is on a command line, everybody on the machine can list.
         if password := os.environ.get(PREFIX + "PASSWORD"):
             return password
-        if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-            return str(click.prompt(f"Password of {self.user}", hide_input=True, err=True))
+        if sys.stdin is not None and sys.stdin.isatty() and terminal.watched():
+            return terminal.ask_secret(f"Password of {self.user}")
         raise UsageError("no password: set ASYNCUPLOAD_PASSWORD, or give --password-file or --password-command")
 
 
@@ -141,7 +143,7 @@ def voice_options(command: Command) -> Command:
     @wraps(command)
     def wrapped(json: bool, quiet: bool, verbose: int, **rest: Any) -> Any:  # noqa: FBT001  (click's)
         if verbose:
-            _log_to_standard_error(10 if verbose > 1 else 20)
+            terminal.log(10 if verbose > 1 else 20)
         return command(voice=Voice(json, quiet), **rest)
 
     return wrapped
@@ -171,22 +173,3 @@ def encoding_option(command: Command) -> Command:
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _log_to_standard_error(level: int) -> None:
-    import structlog  # noqa: PLC0415  (a tenth of a second, for those who ask for it)
-
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # The plain kind: structlog's own would print the local variables of every frame.
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Looked up anew each time: while a progress bar is on the terminal, it takes the place of standard error.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )

@@ -1,13 +1,9 @@
 """What a command says at its end, and the exit code that says it to a script."""
 
-import json
-import os
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import click
 
 from asyncupload._units import amount
 from asyncupload.bulk.progress import Progress
@@ -29,6 +25,7 @@ from asyncupload.errors import (
 )
 from asyncupload.events import Downloaded, Receipt, Unpacked, Verified
 
+from . import terminal
 from .options import Voice
 from .running import Interrupted
 
@@ -100,9 +97,11 @@ def unpacked(archive: Unpacked, voice: Voice) -> int:
             f"unpacked into {archive.folder}: {amount(archive.size)} in {archive.seconds:.1f} s, "
             f"CRC-32 {archive.crc32:08X}",
         )
-    told = "".join(f"\n  {item.name}: {item.error}" for item in archive.failed)
-    message = f"{archive.folder}: entries of which no document was made: {len(archive.failed)}{told}"
-    return gave_up("EntriesFailed", message, archive.folder, voice, 1, **facts)
+    lines = [
+        f"{archive.folder}: entries of which no document was made: {len(archive.failed)}",
+        *(f"  {item.name}: {item.error}" for item in archive.failed),
+    ]
+    return gave_up("EntriesFailed", "\n".join(lines), archive.folder, voice, 1, lines=lines, **facts)
 
 
 def downloaded(receipt: Downloaded, voice: Voice) -> int:
@@ -145,15 +144,21 @@ def verified(proof: Verified, source: str, voice: Voice) -> int:
 
 def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
-    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error), **more)
+    lines = getattr(error, "lines", ())  # a list's, of which many may be wrong
+    return gave_up(type(error).__name__, str(error), path, voice, exit_code(error), lines=lines, **more)
 
 
-def gave_up(kind: str, message: str, path: str, voice: Voice, code: int, **more: Any) -> int:
-    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
+def gave_up(
+    kind: str, message: str, path: str, voice: Voice, code: int, *, lines: Sequence[str] = (), **more: Any
+) -> int:
+    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code.
+
+    A message is one line for people, whatever stands in it, unless its ``lines`` are told apart.
+    """
     if voice.json:
-        _print_json({"status": "failed", "path": path, "error": kind, "message": message, **more})
-    # Lines are ours, and what stands in them may be a file's name.
-    click.echo("\n".join(map(shown, f"asyncupload: {message}".split("\n"))), err=True)
+        terminal.tell({"status": "failed", "path": path, "error": kind, "message": message, **more})
+    first, *rest = lines or (message,)
+    terminal.warn(f"asyncupload: {first}", *rest)
     return code
 
 
@@ -162,16 +167,16 @@ def interrupted(signal: Interrupted, message: str, path: str, voice: Voice) -> i
     code = gave_up("Interrupted", message, path, voice, signal.code)
     if signal.hurried:
         # The regular end of the process waits for threads, and one of them may hang in a read.
-        os._exit(code)
+        terminal.end_now(code)
     return code
 
 
-def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
-    """Say a result, as a JSON object or as a sentence; returns the exit code of a success."""
+def fact(voice: Voice, facts: dict[str, Any], *sentences: str) -> int:
+    """Say a result, as a JSON object or as lines of text; returns the exit code of a success."""
     if voice.json:
-        _print_json(facts)
+        terminal.tell(facts)
     elif not voice.quiet:
-        click.echo(sentence)
+        terminal.say(*sentences)
     return 0
 
 
@@ -200,9 +205,9 @@ def loaded(last: Progress, error: Exception | None, interrupted: int, journal: P
         sentences.append(f"to send those again:   asyncupload retry {where}, and then the same command")
     if last.cancelled:
         sentences.append("the same command goes on from here")
-    fact(voice, facts, "\n".join(sentences))
+    fact(voice, facts, *sentences)
     if error is not None:
-        click.echo(shown(f"asyncupload: ended early: {error}"), err=True)
+        terminal.warn(f"asyncupload: ended early: {error}")
     return interrupted or _code_of(last, error)
 
 
@@ -224,19 +229,3 @@ def foretold(counts: dict[str, int], left_out: int, voice: Voice) -> int:
     facts = {"status": "summary", "rows": sum(counts.values()), **counts, "left_out": left_out}
     fact(voice, facts, f"{_files(sum(counts.values()))}: {words or 'nothing to do'}; nothing was sent")
     return 1 if counts.get("failed") else 3 if counts.get("skipped") else 0
-
-
-def line(facts: dict[str, Any]) -> None:
-    """One JSON object on a line of its own."""
-    _print_json(facts)
-
-
-def shown(text: str) -> str:
-    """Text of the server's, or of a file's name, as far as it may go to a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    # Surrogates (undecodable bytes of a local file name) would not survive as UTF-8; escaped, they do.
-    sys.stdout.write(json.dumps(facts, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
