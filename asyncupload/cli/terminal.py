@@ -135,7 +135,8 @@ def log(level: int) -> None:
 def streams() -> Iterator[None]:
     """Let nothing that befalls standard output or standard error end what is done meanwhile: see `Outlet`.
 
-    At the end, whoever reads is waited for: on standard output until all is read, or a signal comes.
+    At the end, whoever reads is waited for: on standard output until all is read, or a signal comes; on standard error
+    for `STDERR_PATIENCE` seconds.
     """
     _plug()
     before = sys.stdout, sys.stderr
@@ -146,8 +147,8 @@ def streams() -> Iterator[None]:
         yield
     finally:
         with suppress(KeyboardInterrupt):
-            err.drain(STDERR_PATIENCE)
             out.drain(None)
+        with suppress(KeyboardInterrupt):
             err.drain(STDERR_PATIENCE)
         sys.stdout, sys.stderr = before
 
