@@ -1,6 +1,7 @@
 """The house plan, held: arrows go down only, the emulator stands apart, and one word has one room."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_names",
         "_budget",
         "_units",
+        "_shown",
     ),
     # leaves
     (
@@ -206,6 +208,34 @@ def test_only_the_command_line_writes_to_the_terminal() -> None:
         if any(name in {"sys.stdout.write", "sys.stderr.write", "click.echo", "click.secho"} for name in _called(file))
     }
     assert writing == {"cli"}
+
+
+SPEAKING = re.compile(
+    r"click\.(echo|secho|prompt|confirm|pause|progressbar|echo_via_pager|get_text_stream|get_binary_stream)"
+    r"|sys\.(__)?std(out|err)(__)?|os\.write|getpass\..*|warnings\.warn|traceback\.print_.*"
+    r"|rich\.(print.*|get_console|console\.Console)|Console|structlog\.(configure|Print.*|Write.*)"
+)
+"""What reaches a terminal, or may."""
+
+
+def test_all_that_the_command_line_says_goes_through_one_room() -> None:
+    """It lets no text from outside speak to the terminal, and survives a standard output that is closed or full."""
+    for file in (file for file in _files() if _room(file) == "cli" and file.stem != "terminal"):
+        tree = ast.parse(file.read_text("utf-8"))
+        named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name)}
+        said = {name for name in {*named, *_imports(file)} if SPEAKING.fullmatch(name)}
+        assert not said, f"{file.name} speaks past cli/terminal.py: {said}"
+
+
+@pytest.mark.parametrize("drawing", ["Live", "Progress"])
+def test_what_is_drawn_is_drawn_on_that_rooms_console(drawing: str) -> None:
+    """And rich puts nothing in the place of the standard streams, which are guarded."""
+    for file in (file for file in _files() if _room(file) == "cli"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == drawing:
+                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert given.get("console") in {"console", "terminal.console()"}
+                assert given.get("redirect_stdout") == given.get("redirect_stderr") == "False"
 
 
 def test_there_is_no_room_for_odds_and_ends() -> None:

@@ -22,6 +22,9 @@ AT_ONCE = 8
 HOPELESS = 20
 """After so many documents in a row about which the server could not be asked, the others are not asked about."""
 
+LOOK = 0.05
+"""Seconds between two looks whether more can be told."""
+
 _PIECE = 1024 * 1024
 
 
@@ -75,6 +78,7 @@ class Audit:
         tell: Called in the event loop with what was found of each entry, in the order in which it was known.
         at_once: Documents at the same time.
         sources: Read the files again, too.
+        ready: Asked before an entry is asked about: whether ``tell`` could say more.
     """
 
     def __init__(
@@ -84,11 +88,13 @@ class Audit:
         *,
         at_once: int = AT_ONCE,
         sources: bool = False,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._tell = tell
         self._at_once = at_once
         self._sources = sources
+        self._ready = ready
         self._in_vain = 0
         self._failure: AsyncUploadError | None = None
 
@@ -112,6 +118,8 @@ class Audit:
     async def _work(self, entries: Iterator[Entry], turn: anyio.Lock, all_: anyio.CancelScope) -> None:
         try:
             while (entry := await self._next(entries, turn)) is not None:
+                while not self._ready():  # noqa: ASYNC110  (whoever reads wakes nobody)
+                    await anyio.sleep(LOOK)
                 self._tell(await self._find(entry))
         except AsyncUploadError as error:  # through the task group it would come out wrapped
             self._failure = error

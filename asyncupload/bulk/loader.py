@@ -51,6 +51,7 @@ class Loader:
         options: The user's.
         on_end: Called with every row that this process has seen to an end, or given back after a failed attempt, and
             how it stands now.
+        ready: Asked before a row is begun: whether ``on_end`` could say more. Those in flight go on.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Loader:
         options: LoadOptions | None = None,
         *,
         on_end: Callable[[Row, End], object] = lambda *_: None,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._options = options or LoadOptions()
         self._client = client
@@ -88,6 +90,7 @@ class Loader:
         self._began = time.monotonic()
         self._failures = deque[Failure](maxlen=FAILURES_SHOWN)
         self._on_end = on_end
+        self._ready = ready
         self._left_out: Callable[[], int] = lambda: 0
         self._log = get_logger(owner=self._owner)
         self.error: Exception | None = None
@@ -204,7 +207,7 @@ class Loader:
         """Start work until there is no more, or no more is wanted."""
         while not self._stopping:
             self._changed = anyio.Event()
-            if len(self._active) >= self._allowed():
+            if len(self._active) >= self._allowed() or not self._ready():
                 await self._wait(LOOK)
             elif claim := await self._next():
                 self._begin(claim, workers)

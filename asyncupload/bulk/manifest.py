@@ -42,6 +42,7 @@ class ManifestError(UsageError):
     Attributes:
         problems: What is wrong, by line; the first thousand.
         count: How many lines are wrong.
+        lines: The message, one after another.
     """
 
     def __init__(self, name: str, problems: list[ManifestProblem], count: int) -> None:
@@ -50,6 +51,7 @@ class ManifestError(UsageError):
         if count > _SHOWN:
             lines.append(f"... and {count - _SHOWN} more")
         super().__init__("\n  ".join(lines))
+        self.lines = (lines[0], *(f"  {line}" for line in lines[1:]))
         self.problems = tuple(problems)
         self.count = count
 

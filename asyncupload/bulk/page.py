@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from html import escape
 
+from asyncupload._shown import shown
 from asyncupload._units import amount
 
 from .progress import Progress, Waits
@@ -125,7 +126,7 @@ def _waits(progress: Progress | None) -> str:
     waits = progress.waits
     rows = [(field.name.replace("_", " "), f"{getattr(waits, field.name):,.1f} s") for field in fields(Waits)]
     return (
-        f"<h2>What was in the way</h2>\n<p>Most of the time was spent waiting for: <b>{escape(waits.bottleneck)}</b>. "
+        f"<h2>What was in the way</h2>\n<p>Most of the time was spent waiting for: <b>{_text(waits.bottleneck)}</b>. "
         "Seconds of all files in flight together, in the last run of this process.</p>\n" + _table((), rows)
     )
 
@@ -171,18 +172,18 @@ def _chart(bars: Sequence[tuple[str, float]]) -> str:
     most = max(value for _, value in bars) or 1
     drawn = "".join(
         f'<rect x="{10 * place}" y="{100 - 100 * value / most:.2f}" width="9" height="{100 * value / most:.2f}">'
-        f"<title>{escape(title)}</title></rect>"
+        f"<title>{_text(title)}</title></rect>"
         for place, (title, value) in enumerate(bars)
     )
     return f'<svg role="img" viewBox="0 0 {10 * len(bars)} 100" preserveAspectRatio="none">{drawn}</svg>'
 
 
 def _more(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+    return f"<details><summary>{_text(title)}</summary>{content}</details>"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    titles = f"<tr>{''.join(f'<th>{escape(title)}</th>' for title in head)}</tr>" if head else ""
+    titles = f"<tr>{''.join(f'<th>{_text(title)}</th>' for title in head)}</tr>" if head else ""
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     return f"<table>{titles}{lines}</table>"
 
@@ -190,8 +191,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def _cell(value: Cell) -> str:
     if isinstance(value, int):
         return f'<td class="n">{value:,}</td>'
-    return f"<td>{escape(value)}</td>"
+    return f"<td>{_text(value)}</td>"
 
 
 def _when(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def _text(value: str) -> str:
+    return escape(shown(value))

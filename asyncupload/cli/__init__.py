@@ -1,7 +1,5 @@
 """The command line: the only room that prints."""
 
-import io
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -9,6 +7,8 @@ from types import MappingProxyType
 import click
 
 from asyncupload import __version__
+
+from . import terminal
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -64,16 +64,24 @@ def commands() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. ``arguments`` default to the process's own."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A document may be stored by the time that its name turns out to be none that the terminal can show.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Run a command and return its exit code. ``arguments`` default to the process's own.
+
+    The code tells what became of the documents, also if standard output or standard error cannot be written to.
+    """
+    with terminal.streams():
+        return _ended(arguments)
+
+
+def _ended(arguments: Sequence[str] | None) -> int:
     try:
         result = commands.main(args=arguments, prog_name="asyncupload", standalone_mode=False)
     except click.ClickException as error:
-        error.show(file=sys.stderr)
+        terminal.refuse(error)
         return error.exit_code
     except click.Abort:  # Ctrl-C outside of a transfer, as at the prompt for the password
-        click.echo("asyncupload: interrupted", err=True)
+        terminal.warn("asyncupload: interrupted")
         return 130
+    except Exception:  # noqa: BLE001  (a fault of the program's, whose text may be anybody's too)
+        terminal.blame()
+        return 1
     return result if isinstance(result, int) else 0

@@ -45,13 +45,13 @@ def bench(connection: Connection, seconds: float, largest: int, voice: Voice) ->
     except Interrupted as signal:
         return results.interrupted(signal, "interrupted", "", voice)
     facts = {"status": "ok", "rates": [asdict(rate) for rate in rates], "proposal": asdict(propose(rates))}
-    return results.fact(voice, facts, _sentences(rates))
+    return results.fact(voice, facts, *_sentences(rates))
 
 
-def _sentences(rates: list[Rate]) -> str:
+def _sentences(rates: list[Rate]) -> list[str]:
     found = propose(rates)
     lines = [
         f"{amount(rate.chunk_size):>10} chunks, {rate.at_once:>2} at once   {amount(rate.bytes_per_second)}/s"
         for rate in rates
     ]
-    return "\n".join([*lines, f"proposed: --chunk-size {found.chunk_size}, and {found.at_once} files at once"])
+    return [*lines, f"proposed: --chunk-size {found.chunk_size}, and {found.at_once} files at once"]

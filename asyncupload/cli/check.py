@@ -37,17 +37,15 @@ def check(connection: Connection, chunk_size: int, voice: Voice) -> int:
         return results.failed(error, "", voice)
     except Interrupted as signal:
         return results.interrupted(signal, "interrupted", "", voice)
-    return results.fact(voice, {"status": "ok", **asdict(report)}, _sentences(report))
+    return results.fact(voice, {"status": "ok", **asdict(report)}, *_sentences(report))
 
 
-def _sentences(report: ServerReport) -> str:
+def _sentences(report: ServerReport) -> tuple[str, ...]:
     largest = amount(report.document_max_size) if report.document_max_size else "not limited, or not told"
-    return "\n".join(
-        (
-            f"server         {report.url}, version {report.version or 'not told'}",
-            f"user           {report.user}",
-            f"chunk size     {amount(report.chunk_size)} granted",
-            f"document size  {largest}",
-            f"round trip     {report.round_trip * 1000:.1f} ms",
-        )
+    return (
+        f"server         {report.url}, version {report.version or 'not told'}",
+        f"user           {report.user}",
+        f"chunk size     {amount(report.chunk_size)} granted",
+        f"document size  {largest}",
+        f"round trip     {report.round_trip * 1000:.1f} ms",
     )

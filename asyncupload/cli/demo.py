@@ -18,6 +18,7 @@ import click
 from asyncupload import _signals
 from asyncupload._units import amount
 
+from . import terminal
 from .options import PREFIX
 
 ARCHIVE_SIZE = 96 * 1024 * 1024
@@ -42,7 +43,7 @@ def demo(file: Path | None) -> int:
 
 def _archive(target: Path) -> Path:
     """A tar of what this Python consists of: real files of many kinds, on every machine."""
-    click.echo("making an archive of this Python installation")
+    terminal.say("making an archive of this Python installation")
     packed = 0
     with tarfile.open(target, "w") as archive:
         for folder in dict.fromkeys(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")):
@@ -67,7 +68,8 @@ def _server(data: Path) -> Iterator[str]:
 
 
 def _type(words: list[str], url: str) -> int:
-    click.secho(f"\n$ asyncupload {' '.join(words)} --server {url} --user demo", bold=True)
+    terminal.say("")
+    terminal.say(f"$ asyncupload {' '.join(words)} --server {url} --user demo", bold=True)
     command = [sys.executable, "-m", "asyncupload", *words, "--server", url, "--user", "demo"]
     return subprocess.run(command, env=_environment(), check=False).returncode  # noqa: S603
 
@@ -80,7 +82,8 @@ def _environment() -> dict[str, str]:
 
 def _compared(source: Path, back: Path) -> int:
     if not filecmp.cmp(source, back, shallow=False):
-        click.secho(f"\n{source.name} came back different", fg="red", err=True)
+        terminal.warn(f"{source.name} came back different", fg="red")
         return 6
-    click.secho(f"\n{source.name}: {amount(source.stat().st_size)} went up, came back, and are equal", fg="green")
+    terminal.say("")
+    terminal.say(f"{source.name}: {amount(source.stat().st_size)} went up, came back, and are equal", fg="green")
     return 0

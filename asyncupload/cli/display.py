@@ -1,24 +1,23 @@
 """Shows a load of many files: a picture on a terminal, a line every so often elsewhere, nothing when quiet."""
 
-import sys
 from contextlib import suppress
 
 import anyio
-import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from asyncupload._shown import shown
 from asyncupload._units import amount
 from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Phase, Progress
 from asyncupload.bulk.rows import State
 from asyncupload.errors import JournalError
 
+from . import terminal
 from .options import Voice
-from .results import shown
 
 FRAME = 0.5
 """Seconds between two pictures on a terminal."""
@@ -35,14 +34,17 @@ async def show(loader: Loader, voice: Voice) -> None:
     """
     if voice.quiet:
         return
-    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed before the process started
     with suppress(OSError, JournalError):
-        await (_draw(loader) if terminal else _write(loader))
+        await (_draw(loader) if terminal.watched() else _write(loader))
 
 
 async def _draw(loader: Loader) -> None:
     rate = Rate()
-    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+    console = terminal.console()
+    with (
+        Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False) as live,
+        terminal.above(console),
+    ):
         while True:
             progress = await loader.progress()
             live.update(picture(progress, rate.after(progress)), refresh=True)
@@ -54,7 +56,7 @@ async def _write(loader: Loader) -> None:
     while True:
         await anyio.sleep(LINE_EVERY)
         progress = await loader.progress()
-        click.echo(f"asyncupload: {sentence(progress, rate.after(progress))}", err=True)
+        terminal.warn(f"asyncupload: {sentence(progress, rate.after(progress))}")
 
 
 class Rate:

@@ -41,7 +41,7 @@ def explain(journal: Path, path: str, voice: Voice) -> int:
     except Interrupted as signal:
         return results.interrupted(signal, "interrupted", path, voice)
     deeds = [{"at": local_time(deed.at), "what": deed.what, "detail": deed.detail} for deed in life]
-    return results.fact(voice, {"status": str(row.state), **_known(row), "life": deeds}, _sentences(row, life))
+    return results.fact(voice, {"status": str(row.state), **_known(row), "life": deeds}, *_sentences(row, life))
 
 
 async def _row(journal: Journal, path: str, names: Sequence[bytes | str]) -> Row:
@@ -65,10 +65,9 @@ def _known(row: Row) -> dict[str, Any]:
     return facts
 
 
-def _sentences(row: Row, life: list[Deed]) -> str:
+def _sentences(row: Row, life: list[Deed]) -> list[str]:
     known = {name: value for name, value in _known(row).items() if value}
     known.pop("source")
     width = max(map(len, known))
     lines = [spelled(row.item.source), *(f"  {name:{width}}  {value}" for name, value in known.items()), ""]
-    lines += [f"  {local_time(deed.at)}  {deed.what}{': ' if deed.detail else ''}{deed.detail}" for deed in life]
-    return "\n".join(lines)
+    return lines + [f"  {local_time(deed.at)}  {deed.what}{': ' if deed.detail else ''}{deed.detail}" for deed in life]

@@ -12,6 +12,7 @@ from . import results
 from .job import Job, opened
 from .options import Voice
 from .running import run
+from .terminal import room
 
 
 def foretold(job: Job) -> int:
@@ -38,6 +39,7 @@ def foretold(job: Job) -> int:
             async for forecast in forecasts(client, journal, job.options):
                 counts[forecast.fate] += 1
                 _show(forecast, job.voice)
+                await room()
         return counts
 
     with TemporaryDirectory(prefix="asyncupload-") as folder:
@@ -49,4 +51,4 @@ def _show(forecast: Forecast, voice: Voice) -> None:
     source, path = os.fsdecode(forecast.row.item.source), forecast.row.item.destination
     facts = {"status": forecast.fate, "source": source, "path": path, "message": forecast.reason}
     why = f": {forecast.reason}" if forecast.reason else ""
-    results.fact(voice, facts, results.shown(f"{forecast.fate:9} {source} → {path or 'nowhere'}{why}"))
+    results.fact(voice, facts, f"{forecast.fate:9} {source} → {path or 'nowhere'}{why}")

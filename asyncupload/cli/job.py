@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import click
-
 from asyncupload.bulk import places
 from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.options import LoadOptions
@@ -19,6 +17,7 @@ from asyncupload.client import Client
 from asyncupload.errors import JournalError
 from asyncupload.settings import Settings
 
+from . import terminal
 from .options import Connection, Voice
 
 Items: TypeAlias = Callable[[ThreadPoolExecutor], AsyncGenerator[list[Item], None]]
@@ -72,7 +71,7 @@ async def opened(client: Client, path: Path) -> AsyncIterator[tuple[Journal, Thr
             await client.ping()
             async with Journal.open(path) as journal:
                 if journal.notice:
-                    click.echo(f"asyncupload: {journal.notice}", err=True)
+                    terminal.warn(f"asyncupload: {journal.notice}")
                 yield journal, threads
     finally:
         # One of them may wait for what nobody types.

@@ -42,7 +42,7 @@ def _told(path: Path, voice: Voice) -> int:
         facts = looked_at(path, _facts)
     except JournalError as error:
         return results.failed(error, str(path), voice)
-    return results.fact(voice, {"status": "journal", "journal": str(path), **facts}, _sentence(path, facts))
+    return results.fact(voice, {"status": "journal", "journal": str(path), **facts}, *_sentences(path, facts))
 
 
 async def _facts(journal: Journal) -> dict[str, Any]:
@@ -51,7 +51,7 @@ async def _facts(journal: Journal) -> dict[str, Any]:
     return {**told, **numbers(await journal.counts()), "latest": None if latest is None else local_time(latest)}
 
 
-def _sentence(path: Path, facts: dict[str, Any]) -> str:
+def _sentences(path: Path, facts: dict[str, Any]) -> list[str]:
     """The names of what nobody noted down are left out."""
     lines = [str(path)]
     if facts["server"]:
@@ -61,4 +61,4 @@ def _sentence(path: Path, facts: dict[str, Any]) -> str:
     latest = f"last file at {facts['latest']}" if facts["latest"] else "no file has ended yet"
     counts = {name: count for name, count in facts.items() if isinstance(count, int)}
     lines.append(f"{in_words(counts)}; {latest}")
-    return "\n  ".join(lines)
+    return [lines[0], *(f"  {line}" for line in lines[1:])]

@@ -12,6 +12,7 @@ from asyncupload.settings import Settings
 from . import results
 from .options import Connection, Voice
 from .running import Interrupted, run
+from .terminal import behind
 
 _SHOWN = 100
 """Sentences about documents that are not as they were; what comes after them is counted only."""
@@ -27,7 +28,8 @@ def verify_ledger(file: Path, connection: Connection, voice: Voice, *, at_once: 
     async def work() -> None:
         async with client:
             await client.ping()
-            await Audit(client, tally.tell, at_once=at_once, sources=sources).run(read(file))
+            audit = Audit(client, tally.tell, at_once=at_once, sources=sources, ready=lambda: not behind())
+            await audit.run(read(file))
 
     try:
         for _ in read(file):  # all of it, before the first document is asked about
@@ -56,9 +58,9 @@ class _Tally:
         self._verdicts[finding.verdict] += 1
         self._origins[finding.origin] += 1
         if self._voice.json:
-            results.fact(self._voice, _facts(finding), "")
-        elif (sentence := _sentence(finding)) and self._told <= _SHOWN:
-            results.fact(self._voice, {}, sentence)
+            results.fact(self._voice, _facts(finding))
+        elif (sentences := _sentences(finding)) and self._told <= _SHOWN:
+            results.fact(self._voice, {}, *sentences)
 
     @property
     def _told(self) -> int:
@@ -98,11 +100,11 @@ def _facts(finding: Finding) -> dict[str, object]:
     }
 
 
-def _sentence(finding: Finding) -> str:
+def _sentences(finding: Finding) -> list[str]:
     """Empty if there is nothing to be said."""
     told = []
     if finding.verdict is not Verdict.VERIFIED:
         told.append(f"{finding.verdict} {finding.entry.destination}: {finding.reason}")
     if finding.origin in {Origin.CHANGED, Origin.UNREADABLE}:
         told.append(f"source {finding.origin}: {spelled(finding.entry.source)}")
-    return "\n".join(told)
+    return told

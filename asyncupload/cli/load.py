@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
-import click
-from rich.console import Console
 
 from asyncupload.bulk import report
 from asyncupload.bulk.ends import End
@@ -20,7 +17,7 @@ from asyncupload.bulk.progress import Progress
 from asyncupload.bulk.rows import Row, State
 from asyncupload.errors import AsyncUploadError
 
-from . import results
+from . import results, terminal
 from .display import show
 from .job import Job, make_default_folder, opened
 from .running import WITHIN, Signals, run
@@ -52,7 +49,7 @@ def loaded(job: Job) -> int:
     async def work() -> tuple[Progress, Exception | None, int]:
         async with opened(client, job.journal) as (journal, threads):
             await _note(job, journal)
-            loader = Loader(client, journal, job.options, on_end=teller.tell)
+            loader = Loader(client, journal, job.options, on_end=teller.tell, ready=lambda: not terminal.behind())
             stopping = _Stopping(loader, job.grace, signals)
             ledger = Ledger(job.ledger, journal) if job.ledger is not None else None
             if ledger is not None:
@@ -76,7 +73,7 @@ def loaded(job: Job) -> int:
     code = results.loaded(last, error, stopped, job.journal, job.voice, blocked=teller.blocked)
     if stopped:
         # The regular end waits for threads, and one of them may read a list that nobody goes on with.
-        _end_now(code)
+        terminal.end_now(code, within=terminal.STDERR_PATIENCE)
     return code
 
 
@@ -129,28 +126,20 @@ class _Stopping:
     def _come(self, code: int) -> None:
         if self.code:
             # The journal's transactions are whole or not at all, so it is as good as after a power cut.
-            click.echo("asyncupload: ended at once; the same command goes on from here", err=True)
-            Console(stderr=True).show_cursor()
-            _end_now(code)
+            terminal.warn("asyncupload: ended at once; the same command goes on from here")
+            terminal.show_cursor()
+            terminal.end_now(code)
         self.code = code
         self._last = self._signals.leave_after(self._grace + WITHIN)
         self._loader.stop(self._grace)
-        click.echo(
-            f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once",
-            err=True,
+        terminal.warn(
+            f"asyncupload: stopping; files in flight have {self._grace:.0f} s, and another Ctrl-C ends at once"
         )
 
     def ended(self) -> None:
         """The files in flight have: what is still to be written of a load may take its time."""
         if self._last is not None:
             self._last.cancel()
-
-
-def _end_now(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
-            stream.flush()
-    os._exit(code)
 
 
 class _Teller:
@@ -168,7 +157,7 @@ class _Teller:
             return
         self.blocked += results.blocks(end.receipt.left)
         if self._job.voice.json:
-            results.line({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
+            terminal.tell({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
         results.tell_of(end.receipt.left)
 
 
@@ -180,9 +169,10 @@ async def _tell_of_unsent(journal: Journal, job: Job) -> None:
         item = row.item
         source = os.fsdecode(item.source)
         if job.voice.json:
-            results.line({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
+            terminal.tell({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
+            await terminal.room()
         elif told <= NAMED:
-            click.echo(results.shown(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}"), err=True)
+            terminal.warn(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}")
         else:
-            click.echo("asyncupload: and more; --report names them all", err=True)
+            terminal.warn("asyncupload: and more; --report names them all")
             return

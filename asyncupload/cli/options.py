@@ -17,6 +17,8 @@ from asyncupload import _signals
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
+from . import terminal
+
 if TYPE_CHECKING:
     from asyncupload.client import Client
 
@@ -74,9 +76,9 @@ class Connection:
         # Read here and not by an option: what is on a command line, everybody on the machine can list.
         if password := os.environ.get(PREFIX + "PASSWORD"):
             return password
-        if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        if sys.stdin is not None and sys.stdin.isatty() and terminal.watched():
             with _signals.asking():
-                return str(click.prompt(f"Password of {self.user}", hide_input=True, err=True))
+                return terminal.ask_secret(f"Password of {self.user}")
         raise UsageError("no password: set ASYNCUPLOAD_PASSWORD, or give --password-file or --password-command")
 
 
@@ -144,7 +146,7 @@ def voice_options(command: Command) -> Command:
     @wraps(command)
     def wrapped(json: bool, quiet: bool, verbose: int, **rest: Any) -> Any:  # noqa: FBT001  (click's)
         if verbose:
-            _log_to_standard_error(10 if verbose > 1 else 20)
+            terminal.log(10 if verbose > 1 else 20)
         return command(voice=Voice(json, quiet), **rest)
 
     return wrapped
@@ -193,22 +195,3 @@ def encoding_option(command: Command) -> Command:
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _log_to_standard_error(level: int) -> None:
-    import structlog  # noqa: PLC0415  (a tenth of a second, for those who ask for it)
-
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # The plain kind: structlog's own would print the local variables of every frame.
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Looked up anew each time: while a progress bar is on the terminal, it takes the place of standard error.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )

@@ -1,14 +1,12 @@
 """Shows a transfer: a bar on a terminal, a line every so often elsewhere, nothing when told to be quiet."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from asyncupload._shown import shown as tamed
 from asyncupload._units import amount
 from asyncupload.events import (
     ChunkReceived,
@@ -23,6 +21,7 @@ from asyncupload.events import (
     Waiting,
 )
 
+from . import terminal
 from .options import Voice
 
 LINE_EVERY = 5.0
@@ -34,9 +33,9 @@ def shown(voice: Voice, title: str) -> Iterator[Listener]:
     """A listener that shows what it is told, on standard error."""
     if voice.quiet:
         yield lambda event: None  # noqa: ARG005  (a listener takes an event)
-    elif sys.stderr is not None and sys.stderr.isatty():  # None: closed before the process started
-        with _bar() as bar:
-            yield _Bar(bar, title)
+    elif terminal.watched():
+        with _bar() as bar, terminal.above(bar.console):
+            yield _Bar(bar, tamed(title))
     else:
         yield _Lines(title)
 
@@ -48,7 +47,9 @@ def _bar() -> Progress:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=terminal.console(),
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
 
 
@@ -70,7 +71,7 @@ class _Bar:
                 self._bar.update(self._task, description=f"{self._title} (chunk {number} again in {wait:.1f} s)")
             case Waiting(reason=reason, give_up_after=seconds):
                 self._bar.update(self._task, description=f"{self._title} (waiting for the server)")
-                self._bar.console.print(_waiting(reason, seconds), markup=False, highlight=False)
+                terminal.warn(_waiting(reason, seconds))
             case Restarted():
                 self._bar.update(self._task, completed=0, description=f"{self._title} (from the beginning)")
             case Committing(sent=sent):
@@ -111,7 +112,7 @@ class _Lines:
 
     def _say(self, text: str) -> None:
         self._last = time.monotonic()
-        click.echo(f"{self._title}: {text}", err=True)
+        terminal.warn(f"{self._title}: {text}")
 
 
 def _waiting(reason: str, seconds: float) -> str:

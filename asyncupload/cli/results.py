@@ -1,15 +1,10 @@
 """What a command says at its end, and the exit code that says it to a script."""
 
-import json
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import click
 
 from asyncupload._units import amount
 from asyncupload.bulk.progress import Progress
@@ -32,6 +27,7 @@ from asyncupload.errors import (
 )
 from asyncupload.events import Downloaded, Receipt, Unpacked, Verified
 
+from . import terminal
 from .options import Voice
 from .running import Interrupted
 
@@ -82,7 +78,7 @@ def blocks(left: Sequence[Leftover]) -> bool:
 def tell_of(left: Sequence[Leftover]) -> None:
     """Say what is left on the server, and what to do about it."""
     for one in left:
-        click.echo(shown(f"asyncupload: {one}"), err=True)
+        terminal.warn(f"asyncupload: {one}")
 
 
 def leftovers(left: Sequence[Leftover]) -> dict[str, Any]:
@@ -125,9 +121,11 @@ def unpacked(archive: Unpacked, voice: Voice) -> int:
             f"unpacked into {archive.folder}: {amount(archive.size)} in {archive.seconds:.1f} s, "
             f"CRC-32 {archive.crc32:08X}",
         )
-    told = "".join(f"\n  {item.name}: {item.error}" for item in archive.failed)
-    message = f"{archive.folder}: entries of which no document was made: {len(archive.failed)}{told}"
-    return gave_up("EntriesFailed", message, archive.folder, voice, 1, **facts)
+    lines = [
+        f"{archive.folder}: entries of which no document was made: {len(archive.failed)}",
+        *(f"  {item.name}: {item.error}" for item in archive.failed),
+    ]
+    return gave_up("EntriesFailed", "\n".join(lines), archive.folder, voice, 1, lines=lines, **facts)
 
 
 def downloaded(receipt: Downloaded, voice: Voice) -> int:
@@ -175,18 +173,31 @@ def verified(proof: Verified, source: str, voice: Voice) -> int:
 def failed(error: AsyncUploadError, path: str, voice: Voice, **more: Any) -> int:
     """Say what went wrong."""
     message = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", ()))])
-    return gave_up(type(error).__name__, message, path, voice, exit_code(error), left=error.left, **more)
+    lines = getattr(error, "lines", ())  # a list's, of which many may be wrong
+    kind, code = type(error).__name__, exit_code(error)
+    return gave_up(kind, message, path, voice, code, left=error.left, lines=lines, **more)
 
 
 def gave_up(
-    kind: str, message: str, path: str, voice: Voice, code: int, *, left: Sequence[Leftover] = (), **more: Any
+    kind: str,
+    message: str,
+    path: str,
+    voice: Voice,
+    code: int,
+    *,
+    left: Sequence[Leftover] = (),
+    lines: Sequence[str] = (),
+    **more: Any,
 ) -> int:
-    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code."""
+    """Say that there is no result, as a JSON object (with ``more`` in it) or as a sentence; returns the exit code.
+
+    A message is one line for people, whatever stands in it, unless its ``lines`` are told apart.
+    """
     if voice.json:
         facts = {"status": "failed", "path": path, "error": kind, "message": message}
-        _print_json({**facts, **more, **leftovers(left)})
-    # Lines are ours, and what stands in them may be a file's name.
-    click.echo("\n".join(map(shown, f"asyncupload: {message}".split("\n"))), err=True)
+        terminal.tell({**facts, **more, **leftovers(left)})
+    first, *rest = lines or (message,)
+    terminal.warn(f"asyncupload: {first}", *rest)
     tell_of(left)
     return code
 
@@ -196,16 +207,16 @@ def interrupted(signal: Interrupted, message: str, path: str, voice: Voice, *, l
     code = gave_up("Interrupted", message, path, voice, signal.code, left=left)
     if signal.hurried:
         # The regular end of the process waits for threads, and one of them may hang in a read.
-        os._exit(code)
+        terminal.end_now(code)
     return code
 
 
-def fact(voice: Voice, facts: dict[str, Any], sentence: str) -> int:
-    """Say a result, as a JSON object or as a sentence; returns the exit code of a success."""
+def fact(voice: Voice, facts: dict[str, Any], *sentences: str) -> int:
+    """Say a result, as a JSON object or as lines of text; returns the exit code of a success."""
     if voice.json:
-        _print_json(facts)
+        terminal.tell(facts)
     elif not voice.quiet:
-        click.echo(sentence)
+        terminal.say(*sentences)
     return 0
 
 
@@ -236,9 +247,9 @@ def loaded(
         sentences.append(f"to send those again:   asyncupload retry {where}, and then the same command")
     if last.cancelled:
         sentences.append("the same command goes on from here")
-    fact(voice, facts, "\n".join(sentences))
+    fact(voice, facts, *sentences)
     if error is not None:
-        click.echo(shown(f"asyncupload: ended early: {error}"), err=True)
+        terminal.warn(f"asyncupload: ended early: {error}")
     return interrupted or _code_of(last, error) or (3 if blocked else 0)
 
 
@@ -260,19 +271,3 @@ def foretold(counts: dict[str, int], left_out: int, voice: Voice) -> int:
     facts = {"status": "summary", "rows": sum(counts.values()), **counts, "left_out": left_out}
     fact(voice, facts, f"{_files(sum(counts.values()))}: {words or 'nothing to do'}; nothing was sent")
     return 1 if counts.get("failed") else 3 if counts.get("skipped") else 0
-
-
-def line(facts: dict[str, Any]) -> None:
-    """One JSON object on a line of its own."""
-    _print_json(facts)
-
-
-def shown(text: str) -> str:
-    """Text of the server's, or of a file's name, as far as it may go to a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    # Surrogates (undecodable bytes of a local file name) would not survive as UTF-8; escaped, they do.
-    sys.stdout.write(json.dumps(facts, ensure_ascii=True) + "\n")
-    sys.stdout.flush()

@@ -34,12 +34,14 @@ def retry(journal: Path, skipped: bool, voice: Voice) -> int:  # noqa: FBT001  (
     return results.fact(
         voice,
         {"status": "retry", "journal": str(journal), "planned_again": count, **counts},
-        _sentence(journal, count, counts),
+        *_sentences(journal, count, counts),
     )
 
 
-def _sentence(journal: Path, count: int, counts: dict[str, int]) -> str:
-    how = "\nRun the same command again to send them." if count else ""
-    refused = counts["failed"]
-    why = f"\n{refused:,} that failed cannot be sent as they were planned: see their reasons" if refused else ""
-    return f"{journal}: {count:,} planned again; now {in_words(counts)}{why}{how}"
+def _sentences(journal: Path, count: int, counts: dict[str, int]) -> list[str]:
+    lines = [f"{journal}: {count:,} planned again; now {in_words(counts)}"]
+    if refused := counts["failed"]:
+        lines.append(f"{refused:,} that failed cannot be sent as they were planned: see their reasons")
+    if count:
+        lines.append("Run the same command again to send them.")
+    return lines
