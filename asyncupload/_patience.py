@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -14,8 +14,6 @@ from .errors import AsyncUploadError, ForeignReply, Leftover, TimedOut
 from .settings import Settings
 
 T = TypeVar("T")
-
-Kind: TypeAlias = Literal["handler", "checkout", "download"]
 
 
 class Patience:
@@ -63,16 +61,14 @@ class Patience:
         await self.persist(lambda: undisturbed(attempt(), grace=self.settings.timeouts.cleanup))
 
     async def clean_up(
-        self, attempt: Callable[[], Awaitable[None]], kind: Kind, name: str, remedy: str, *, share: float = 0.5
+        self, attempt: Callable[[], Awaitable[None]], left: Callable[[str], Leftover], *, share: float = 0.5
     ) -> str:
         """Make attempts to remove something, within the time that the journey has left for cleaning up, whatever
         cancellation comes meanwhile. If it is left, the journey's receipt or error will tell.
 
         Args:
             attempt: One request.
-            kind: Of what is to be removed.
-            name: Its name, or the document's path.
-            remedy: What a user can do about it.
+            left: What it is and what a user can do about it, given why it is left.
             share: Of the time. What is cleaned up last may have all of it.
 
         Returns:
@@ -101,7 +97,7 @@ class Patience:
                 pass
             finally:  # here, since nobody looks at what is returned when a cancellation goes on
                 if why:
-                    own.leftovers.append(Leftover(kind=kind, name=name, reason=why, remedy=remedy))
+                    own.leftovers.append(left(why))
             return why
 
         with own.take(self.settings.timeouts.cleanup, share) as seconds:
