@@ -28,7 +28,9 @@ from .sources import Uploadable, as_source
 class Client(Opened):
     """An infoRouter server, seen by one user.
 
-    To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks.
+    To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks. What is under way
+    when it is closed is cancelled, has cleaned up before the session ends, and ends in UsageError, or in OutcomeUnknown
+    if the request to store may have left.
 
     Args:
         url: The server's address with its virtual directory, as ``https://host/InfoRouter``.
@@ -303,8 +305,10 @@ class Client(Opened):
         target, origin = folder(to), as_source(source)
         log = get_logger(source=origin.name, destination=target)
         task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
-        async with self._room_for(origin):
-            return await Archive(self._patience, threads, Audience(on_event, log), log, task).run()
+        audience = Audience(on_event, log)
+        with audience.attending(target, this_ending().leftovers):
+            async with self._room_for(origin):
+                return await Archive(self._patience, threads, audience, log, task).run()
 
     @journey
     async def download(

@@ -57,4 +57,5 @@ def upload_zip(
         path=folder,
         tell=lambda told: results.unpacked(told, voice),
         interrupted=watch.interrupted,
+        left=watch.left,
     )
