@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
+.PHONY: help demo test storm crash interrupts fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -28,6 +28,9 @@ storm: $(READY)  ## ten thousand uploads under random faults (ARGS='--seed N' pl
 
 crash: $(READY)  ## five hundred kills of a load under random faults (ARGS='--seed N' plays one round again)
 	$(BIN)/python tests/crash.py $(ARGS)
+
+interrupts: $(READY) ## two hundred SIGINTs, SIGTERMs and SIGHUPs at random moments (ARGS='--seed N' plays one again)
+	$(BIN)/python tests/interrupts.py $(ARGS)
 
 fuzz: $(READY)   ## a million mutated answers for the reply reader
 	$(BIN)/python tests/fuzz.py $(ARGS)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from ._ending import left_handler, this_ending
 from ._patience import Patience
 from ._shield import undisturbed
 from .errors import AsyncUploadError
@@ -66,7 +67,11 @@ class Inspection:
     async def _granted(self) -> int:
         async def probe() -> int:
             handler = await self._remote.create_handler()
-            await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
+            try:
+                await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
+            except AsyncUploadError as error:
+                this_ending().leftovers.append(left_handler(handler.id, str(error)))
+                raise
             return handler.chunk_size
 
         return await undisturbed(probe(), grace=self._patience.settings.timeouts.cleanup)

@@ -81,6 +81,11 @@ def this_ending(seconds: float = 0.0) -> Ending:
     return _current.get() or Ending(seconds)
 
 
+def left_handler(guid: str, reason: str, remedy: str = "") -> Leftover:
+    """An upload handler that could not be deleted, or must not be."""
+    return Leftover(kind="handler", name=guid, reason=reason, remedy=f"{remedy}asyncupload discard {guid}")
+
+
 def left_behind() -> tuple[Leftover, ...]:
     """What the journey under way could not remove."""
     return tuple(this_ending().leftovers)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from . import _wire
 from ._patience import Patience
-from .errors import ForeignReply
+from .errors import ForeignReply, Leftover
 
 
 class Fetch:
@@ -61,9 +62,10 @@ class Fetch:
 
     async def _let_go(self, handler: str) -> None:
         if left := await self._patience.clean_up(
-            lambda: self._remote.close_download(handler),
-            "download",
-            handler,
-            "nothing: the server forgets it",
+            lambda: self._remote.close_download(handler), partial(_left_download, handler)
         ):
             self._log.warning("download_handler_left", handler=handler, reason=left)
+
+
+def _left_download(handler: str, reason: str) -> Leftover:
+    return Leftover(kind="download", name=handler, reason=reason, remedy="nothing: the server forgets it")

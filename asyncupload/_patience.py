@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 WORTH_SAYING = 3.0
 """Seconds of waiting for one request after which a user would like to know why nothing moves."""
-
-Kind: TypeAlias = Literal["handler", "checkout", "download"]
 
 
 class Patience:
@@ -100,16 +98,14 @@ class Patience:
         await self.persist(lambda: undisturbed(attempt(), grace=self.settings.timeouts.cleanup))
 
     async def clean_up(
-        self, attempt: Callable[[], Awaitable[None]], kind: Kind, name: str, remedy: str, *, share: float = 0.5
+        self, attempt: Callable[[], Awaitable[None]], left: Callable[[str], Leftover], *, share: float = 0.5
     ) -> str:
         """Make attempts to remove something, within the time that the journey has left for cleaning up, whatever
         cancellation comes meanwhile. If it is left, the journey's receipt or error will tell.
 
         Args:
             attempt: One request.
-            kind: Of what is to be removed.
-            name: Its name, or the document's path.
-            remedy: What a user can do about it.
+            left: What it is and what a user can do about it, given why it is left.
             share: Of the time. What is cleaned up last may have all of it.
 
         Returns:
@@ -135,7 +131,7 @@ class Patience:
                 pass
             finally:  # here, since nobody looks at what is returned when a cancellation goes on
                 if why:
-                    own.leftovers.append(Leftover(kind=kind, name=name, reason=why, remedy=remedy))
+                    own.leftovers.append(left(why))
             return why
 
         with own.take(self.settings.timeouts.cleanup, share) as seconds:

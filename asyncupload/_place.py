@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -12,7 +13,7 @@ from ._names import Destination
 from ._patience import Patience
 from ._shield import undisturbed
 from .checkpoints import Checkpoints
-from .errors import AlreadyExists, AsyncUploadError, CheckedOut, NotFound, Outcome, ServerError
+from .errors import AlreadyExists, AsyncUploadError, CheckedOut, Leftover, NotFound, Outcome, ServerError
 
 IfExists = Literal["version", "fail", "skip", "same"]
 
@@ -216,12 +217,14 @@ class Keeper:
                 if await self._is_ours_now(path):
                     raise
 
-        if left := await self._patience.clean_up(
-            unlock, "checkout", path, f"UnLock {path} in the web interface", share=1.0
-        ):
+        if left := await self._patience.clean_up(unlock, partial(_left_checkout, path), share=1.0):
             self._log.warning("checkout_left", reason=left)
             return
         try:
             await undisturbed(self._checkpoints.given_back(), grace=self._patience.settings.timeouts.cleanup)
         except AsyncUploadError as error:  # the reason for coming here must go on
             self._log.warning("not_written_down", reason=str(error))
+
+
+def _left_checkout(path: str, reason: str) -> Leftover:
+    return Leftover(kind="checkout", name=path, reason=reason, remedy=f"UnLock {path} in the web interface")

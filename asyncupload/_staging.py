@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -14,7 +15,7 @@ import anyio
 from . import _checksum
 from ._body import Encoding
 from ._checksum import Part
-from ._ending import this_ending
+from ._ending import left_handler, this_ending
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._remote import Handler
@@ -25,7 +26,6 @@ from .errors import (
     ConnectionLost,
     ForeignReply,
     HandlerLost,
-    Leftover,
     Outcome,
     SourceChanged,
 )
@@ -35,10 +35,6 @@ from .sources import Content
 
 NOT_THAT_WAY = frozenset({400, 404, 405, 415})
 """What servers say to a chunk in an encoding, or at an address, that they do not have."""
-
-
-def _discard(handler: str) -> str:
-    return f"asyncupload discard {handler}"
 
 
 class Reason(Enum):
@@ -227,12 +223,7 @@ class Staging:
         ending = this_ending()
         ending.may_be_stored = True
         ending.leftovers.append(
-            Leftover(
-                kind="handler",
-                name=handler.id,
-                reason="a document may have been, or be, made of it",
-                remedy=f"if it is not there, {_discard(handler.id)}",
-            )
+            left_handler(handler.id, "a document may have been, or be, made of it", "if that is not there, ")
         )
 
     def begin_anew(self) -> None:
@@ -243,7 +234,7 @@ class Staging:
     async def discard(self, handler: Handler) -> None:
         """Delete a handler that no document will be made of."""
         if left := await self._patience.clean_up(
-            lambda: self._remote.delete_handler(handler.id), "handler", handler.id, _discard(handler.id)
+            lambda: self._remote.delete_handler(handler.id), partial(left_handler, handler.id)
         ):
             self._log.warning("handler_left", reason=left)
         else:

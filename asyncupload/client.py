@@ -28,7 +28,9 @@ from .sources import Uploadable, as_source
 class Client(Opened):
     """An infoRouter server, seen by one user.
 
-    To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks.
+    To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks. What is under way
+    when it is closed is cancelled, has cleaned up before the session ends, and ends in UsageError, or in OutcomeUnknown
+    if the request to store may have left.
 
     Args:
         url: The server's address with its virtual directory, as ``https://host/InfoRouter``.
@@ -94,14 +96,11 @@ class Client(Opened):
         store may have left, and ``CancelledError`` goes on.
 
         Uploads of one client to one destination go one after another, and wait for room within ``settings.uploads`` and
-        ``settings.memory``.
-
-        Holds at most ``(settings.depth + 2) × chunk size`` bytes of the source in memory.
+        ``settings.memory``. Each holds at most ``(settings.depth + 2) × chunk size`` bytes of its source.
         """
         threads = self._entered()
         require_text("version_comment", version_comment)
-        where = destination(to)
-        origin = as_source(source)
+        where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(
             source=origin,
@@ -307,8 +306,9 @@ class Client(Opened):
         log = get_logger(source=origin.name, destination=target)
         task = ArchiveTask(source=origin, folder=target, changed_only=changed_only, check_out=check_out, notify=notify)
         audience = Audience(on_event, log)
-        async with self._room_for(origin):
-            return await Archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
+        with audience.attending(target, this_ending().leftovers):
+            async with self._room_for(origin):
+                return await Archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
 
     @journey
     async def download(

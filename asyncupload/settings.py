@@ -50,7 +50,9 @@ class Timeouts:
     """For finding out whether a document was stored when the reply to the request was lost."""
 
     cleanup: float = 10.0
-    """For deleting the handler after an error or a cancellation, all tries together."""
+    """For all cleaning up at the end of an upload or a download and of its client, together: what is read or made is
+    waited for, the handler deleted, the check-out given back, the session logged out. A source that does not listen to
+    its cancellation takes a second more."""
 
     def __post_init__(self) -> None:
         for name in ("connect", "reply", "slowest_rate", "finalize", "settle", "cleanup"):

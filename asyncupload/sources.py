@@ -255,7 +255,7 @@ class FileSource:
     """A binary file object, read from where it stands. It stays open; closing it is its owner's business.
 
     ``read`` may be plain (it then runs in a thread) or async. A plain ``read`` that waits for somebody, as on a pipe,
-    holds up a cancellation for up to 10 s: give an async iterator instead.
+    holds up a cancellation for some seconds, and is left then: give an async iterator instead.
 
     Args:
         file: What to read.

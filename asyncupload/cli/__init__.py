@@ -59,7 +59,7 @@ def commands() -> None:
     \b
     Exit codes: 0 all stored or unchanged    1 some failed            2 usage or manifest
                 3 some skipped               4 login or rights        5 server unavailable
-                6 verification failed        7 outcome unknown        130/143 interrupted
+                6 verification failed        7 outcome unknown        130/143/129 interrupted
     """
 
 

@@ -68,4 +68,5 @@ def upload_zip(
         path=folder,
         tell=lambda told: results.unpacked(told, voice),
         interrupted=watch.interrupted,
+        left=watch.left,
     )

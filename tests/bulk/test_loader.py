@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from conftest import Leftovers
+from conftest import PATIENT, Leftovers
 from troubled import count, until, version_comments
 
 from asyncupload import AsyncUploadError, Client, JournalError, LoginRefused, UsageError
@@ -619,3 +619,25 @@ def _taken_over(db: sqlite3.Connection, claim: Claim) -> list[Claim]:
     """In one transaction: between two, its owner might claim it again."""
     moves.let_go(db, [claim], time.time())
     return moves.claim(db, "another one", 1, lease=60, now=time.time())
+
+
+async def test_a_row_tells_what_was_left_on_the_server_with_its_document(
+    journal: Path, files: Files, tmp_path: Path
+) -> None:
+    """A check-out keeps others from it, so it must not stand in a line of the log only."""
+
+    def script(call: Call) -> str | None:
+        return "refuse-502" if call.operation == "UnLock" else None
+
+    items = files.write({"a.bin": b"after"})
+    hurried = replace(PATIENT, timeouts=replace(PATIENT.timeouts, cleanup=0.5))
+    async with (
+        Emulator(tmp_path / "server", script=script) as server,
+        Client(server.url, user="demo", password="demo", settings=hurried) as client,
+    ):
+        await client.create_folder(TO)
+        await client.upload(b"before", to=f"{TO}/a.bin")
+        await load(client, journal, items)
+    (row,) = await rows_of(journal)
+    assert row.state is State.STORED
+    assert f"UnLock {TO}/a.bin" in row.reason

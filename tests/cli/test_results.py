@@ -11,6 +11,7 @@ from asyncupload._units import amount
 from asyncupload.cli import results
 from asyncupload.cli.options import Voice
 from asyncupload.cli.running import Interrupted
+from asyncupload.events import Receipt
 
 ALOUD = Voice(json=False, quiet=False)
 IN_JSON = Voice(json=True, quiet=False)
@@ -110,3 +111,56 @@ def test_a_failure_in_json_is_one_line_that_survives_any_encoding(capsys: pytest
 def test_an_interruption_is_a_failure_with_the_signals_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert results.interrupted(Interrupted(143), "interrupted", "/Library/a.bin", IN_JSON) == 143
     assert json.loads(capsys.readouterr().out)["error"] == "Interrupted"
+
+
+CHECKOUT = errors.Leftover(kind="checkout", name="/L/f", reason="HTTP 502", remedy="UnLock /L/f in the web interface")
+HANDLER = errors.Leftover(kind="handler", name="d0", reason="HTTP 502", remedy="asyncupload discard d0")
+
+
+def receipt(*left: errors.Leftover) -> Receipt:
+    return Receipt(
+        status="stored",
+        path="/L/f",
+        document_id=1,
+        version_id=2,
+        size=3,
+        crc32=4,
+        chunks=1,
+        resent=0,
+        restarted=0,
+        seconds=0.5,
+        verified_by="staged checksum",
+        left=left,
+    )
+
+
+@pytest.mark.parametrize(("left", "code"), [((), 0), ((HANDLER,), 0), ((CHECKOUT,), 3), ((HANDLER, CHECKOUT), 3)])
+def test_stored_is_a_success_unless_others_are_kept_from_the_document(
+    left: tuple[errors.Leftover, ...], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.stored(receipt(*left), IN_JSON) == code
+    said, told = capsys.readouterr()
+    assert [one["name"] for one in json.loads(said).get("left", [])] == [one.name for one in left]
+    for one in left:
+        assert one.name in told
+        assert one.remedy in told
+
+
+def test_what_a_failure_has_left_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.AccessDenied("no")
+    error.left = (HANDLER,)
+
+    assert results.failed(error, "/L/f", IN_JSON) == 4
+
+    said, told = capsys.readouterr()
+    assert json.loads(said)["left"] == [
+        {"kind": "handler", "name": "d0", "reason": "HTTP 502", "remedy": "asyncupload discard d0"}
+    ]
+    assert "asyncupload discard d0" in told
+
+
+def test_what_a_signal_has_left_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.interrupted(Interrupted(129), "interrupted", "/L/f", IN_JSON, left=(HANDLER,)) == 129
+    said, told = capsys.readouterr()
+    assert json.loads(said)["left"][0]["name"] == "d0"
+    assert "asyncupload discard d0" in told

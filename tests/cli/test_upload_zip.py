@@ -105,5 +105,6 @@ def test_an_interruption_while_unpacking_does_not_promise_that_nothing_was_store
     process.send_signal(signal.SIGINT)
     ended = end(process)
     assert ended.code == 130
-    assert ended.err.endswith("look which entries are documents now\n")
+    assert "look which entries are documents now\n" in ended.err
+    assert "asyncupload discard" in ended.err
     assert server.calls("DeleteUploadHandler") == 0
