@@ -79,7 +79,7 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
         away=AWAY,
         huge_size=1_500_000,
     ) as server:
-        await _prepare(server, existing)
+        await _prepare(server, existing, this.history)
         async with (
             Client(server.url, user="demo", password="demo", settings=this.settings) as one,
             Client(server.url, user="demo", password="demo", settings=this.settings) as other,
@@ -96,10 +96,11 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
         await judge(this, server, journeys, existing)
 
 
-async def _prepare(server: Emulator, existing: set[str]) -> None:
+async def _prepare(server: Emulator, existing: set[str], history: int) -> None:
     async with Client(server.url, user="demo", password="demo") as client:
         for path in existing:
             await client.upload(b"before", to=path)
+            await server.add_versions(path, history)
 
 
 # ── all of them ──
