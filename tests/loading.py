@@ -20,9 +20,11 @@ from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.tree import Tree
 
 SETTINGS = Settings(
-    timeouts=Timeouts(connect=2, reply=1.0, slowest_rate=1e9, finalize=1.0, settle=1.0, cleanup=3.0),
-    retries=Retries(attempts=12, restarts=6, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
+    timeouts=Timeouts(connect=2, reply=1.0, slowest_rate=1e9, finalize=1.5, settle=0.8, cleanup=3.0),
+    retries=Retries(first_attempts=None, give_up_after=3.0, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
 )
+"""A finalize is given three times as long as the slowest takes: in life it is twice, on a machine that does nothing
+else."""
 
 ENDED_EARLY = 3
 """Exit code: something ended the load, and it is to be started again."""
