@@ -1,6 +1,7 @@
 """Slow calls that run on, gateways that give up on them, answers that come twice, and servers that are away."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -208,6 +209,23 @@ async def test_a_server_that_is_away_refuses_connections_and_comes_back_where_it
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.02)
         assert server.url == url
+
+
+async def test_who_comes_in_the_moment_in_which_it_goes_is_hung_up_on(tmp_path: Path) -> None:
+    """A connection that nobody closes would be complained about at the end of the test."""
+    async with Emulator(tmp_path) as server:
+        for moment in range(8):
+            coming = [asyncio.create_task(connected(server.url)) for _ in range(20)]
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            await server.go_away(0.01)
+            for one in await asyncio.gather(*coming, return_exceptions=True):
+                if not isinstance(one, BaseException):
+                    async with asyncio.timeout(10):
+                        with suppress(ConnectionError):
+                            assert await one[0].read() == b""
+                    one[1].transport.abort()
+            await asyncio.sleep(0.03)
 
 
 async def test_a_server_that_is_away_can_be_stopped_and_started(tmp_path: Path) -> None:
