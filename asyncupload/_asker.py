@@ -12,7 +12,7 @@ from ._call import Call
 from ._outcome import outcome_of
 from ._reply import Answer
 from ._transport import Delivery, Transport
-from .errors import ANSWERED, AsyncUploadError, ConnectFailed, ServerError
+from .errors import ANSWERED, AsyncUploadError, ConnectFailed, Redirected, ServerError
 from .settings import KIB, MIB
 
 T = TypeVar("T")
@@ -87,6 +87,8 @@ class Asker:
         """Say how much patience a failure is worth, by what is known of this server."""
         if isinstance(error, ServerError) and error.unexpected:  # as a deadlock in its database, which passes
             error.transient, error.most_attempts = True, ANSWERED
+        if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
+            error.transient = True
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
             error.first_contact = True

@@ -65,11 +65,12 @@ class Passes:
             this_ending().begin_anew()
             try:
                 return await self._pass(content, opened, commit)
-            except StartOver as again:
-                self._count_restart(again)
-                answering = again.reason is Reason.TOO_LARGE
+            except StartOver as start_over:
+                again = start_over.with_traceback(None)
+            # Not within the clause: what is raised there would have itself in its chain.
+            self._count_restart(again)
             await opened.aclose()
-            if not answering:
+            if again.reason is not Reason.TOO_LARGE:  # then the server answers, and has said what it wants
                 await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
             content = await opened.enter_async_context(self._source.open(self._threads.reading))
 

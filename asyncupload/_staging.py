@@ -82,6 +82,9 @@ class Tally:
     """Kept (some bytes per chunk) to say which chunk was doubled or lost, should the whole not be right."""
     doubtful: set[int] = field(default_factory=set)
     """Numbers of chunks that went again after their reply was lost."""
+    turned_away: set[int] = field(default_factory=set)
+    """Numbers of chunks that went again after a bare 503. It is mostly said before the server has seen them, but some
+    gateways say it also of a server that they lost in the middle."""
     staged_crc32: int | None = None
     complete: bool = False
     """Whether the last chunk is among them."""
@@ -104,7 +107,12 @@ class Tally:
     @property
     def proven(self) -> bool:
         """Whether the checksum of what was staged says all there is to know."""
-        return self.staged_crc32 is not None and not self.doubtful and not self.blind
+        return self.staged_crc32 is not None and not self.perhaps_twice and not self.blind
+
+    @property
+    def perhaps_twice(self) -> set[int]:
+        """Numbers of chunks of which a first copy may have been appended, or may yet be."""
+        return self.doubtful | self.turned_away
 
     def require_proof(self, path: str) -> None:
         """Compare what the server staged with what was read.
@@ -122,8 +130,7 @@ class Tally:
                 )
             )
         if self.staged_crc32 is not None and self.staged_crc32 != self.crc32:
-            why = _checksum.explain(self.parts, self.staged_crc32, self.doubtful)
-            lost = _checksum.came_twice(self.parts, self.staged_crc32, self.doubtful)
+            why = _checksum.explain(self.parts, self.staged_crc32, self.perhaps_twice)
             raise StartOver(
                 ChecksumMismatch(
                     f"{path}: the server staged other bytes than were sent (its CRC-32 is {self.staged_crc32:08X}, "
@@ -131,8 +138,9 @@ class Tally:
                     expected=self.crc32,
                     found=self.staged_crc32,
                 ),
-                # A chunk that went again after its reply was lost was there already: the line's fault, no corruption.
-                Reason.LOST if lost else Reason.MISMATCH,
+                # A chunk that went again may have been there already, or have come late: the line's fault, and no
+                # corruption.
+                Reason.LOST if self.perhaps_twice else Reason.MISMATCH,
             )
 
 
@@ -277,12 +285,12 @@ class Staging:
             StartOver: Something else is staged, or may be by the time it is stored. Another handler may do better.
         """
         tally.require_proof(self.path)
-        if not tally.doubtful or not self._rereadable:  # what cannot begin anew is compared when it is stored
+        if not tally.perhaps_twice or not self._rereadable:  # what cannot begin anew is compared when it is stored
             return
         if not await self._patience.persist(lambda: self._remote.takes_no_more(handler)):
             raise StartOver(
                 AsyncUploadError(
-                    f"{self.path}: the reply to chunk {min(tally.doubtful)} was lost, and the server takes chunks "
+                    f"{self.path}: the reply to chunk {min(tally.perhaps_twice)} was lost, and the server takes chunks "
                     "after the last one, so a late copy of it could still be appended; nothing was stored"
                 )
             )
@@ -298,8 +306,7 @@ class Staging:
             try:
                 return await self._remote.send_chunk(handler, chunk)
             except AsyncUploadError as error:
-                if error.outcome is Outcome.UNKNOWN and error.transient:
-                    self._prove_or_start_over(error, chunk, size, tally)
+                self._doubt(error, chunk, size, tally)
                 raise
 
         def retried(error: AsyncUploadError, number: int, wait: float) -> None:
@@ -344,6 +351,17 @@ class Staging:
             "chunk_retried", chunk=event.number, attempt=event.attempt, wait=round(event.wait, 3), reason=event.reason
         )
         self._audience.tell(event)
+
+    def _doubt(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
+        """Note what a failure leaves in doubt about the chunk.
+
+        Raises:
+            StartOver: Too much to go on.
+        """
+        if error.outcome is Outcome.UNKNOWN and error.transient:
+            self._prove_or_start_over(error, chunk, size, tally)
+        elif isinstance(error, ForeignReply) and error.status == 503 and error.retry_after is None:
+            tally.turned_away.add(chunk.number)
 
     def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
         """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from full_disk import FULL, logs_on_full_disks
 from verdicts import Journey, judge
-from weather import AWAY, CHUNK, DAMAGE, GATEWAY, GOAL, RATES, Round, round_of
+from weather import AWAY, CHUNK, DAMAGE, GATEWAY, GOAL, RATES, SETTINGS, Round, round_of
 
 from asyncupload import Client, OutcomeUnknown
 from asyncupload.emulator import Emulator, Script
@@ -98,7 +98,7 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
 
 
 async def _prepare(server: Emulator, existing: set[str], history: int) -> None:
-    async with Client(server.url, user="demo", password="demo") as client:
+    async with Client(server.url, user="demo", password="demo", settings=SETTINGS) as client:
         for path in existing:
             with suppress(OutcomeUnknown):  # on a server on which it cannot be compared
                 await client.upload(b"before", to=path)

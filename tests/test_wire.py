@@ -115,7 +115,7 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
     "Lock": (
         lambda: wire.lock(TICKET, "/L/a.txt"),
         [("AuthenticationTicket", T), ("Path", "/L/a.txt")],
-        LostReply.REPEAT,
+        LostReply.ASK,
     ),
     "UnLock": (
         lambda: wire.unlock(TICKET, "/L/a.txt"),

@@ -69,7 +69,7 @@ GATEWAY = 0.03
 AWAY = 0.2
 
 SETTINGS = Settings(
-    timeouts=Timeouts(connect=2, reply=0.3, slowest_rate=1e9, finalize=1.5, settle=0.8, cleanup=5.0),
+    timeouts=Timeouts(connect=2, reply=0.3, slowest_rate=1e9, finalize=0.8, settle=2.5, cleanup=5.0),
     retries=Retries(
         first_attempts=None,  # the address is right, and the server may be away when it is asked for the first time
         give_up_after=3.0,

@@ -477,16 +477,11 @@ def test_a_server_that_is_not_there_is_told_at_once(
     assert not journal.exists()
 
 
-def test_a_login_that_is_refused_on_the_way_fails_no_file(
-    server: Server, here: Here, env: dict[str, str], source: Path
-) -> None:
+def test_a_redirect_that_passes_fails_no_file(server: Server, here: Here, env: dict[str, str], source: Path) -> None:
+    """As to a page that says that the server is maintained."""
     server.faults.update({("CreateUploadHandler", 1): "redirect-302"})
     ended = here("bulk", source, TO, "--files", 1, "--json", env=env)
-    assert ended.code == 5
-    assert summary(ended)["error"] == "Redirected"
-    assert numbers(ended).get("failed", 0) == 0
-    assert "ended early" in ended.err
-    assert here("bulk", source, TO, env=env).code == 0
+    assert ended.code == 0, ended
     assert len(server.documents()) == 3
 
 
@@ -527,7 +522,7 @@ def test_a_damaged_journal_is_told_of_and_begun_anew(
     journal.write_bytes(b"damaged" * 1000)
     ended = here("bulk", source, TO, "--json", env=env)
     assert (ended.code, numbers(ended)) == (0, {"unchanged": 3})
-    assert "is damaged" in ended.err
+    assert "was damaged" in ended.err
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "html"])
