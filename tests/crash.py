@@ -16,6 +16,7 @@ import asyncio
 import itertools
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from pathlib import Path
 
 from loading import ENDED_EARLY, SETTINGS, Fate, Job, When
 from victim import Victim
-from weather import CHUNK, DAMAGE, LATE, VARIANTS
+from weather import AWAY, CHUNK, DAMAGE, GATEWAY, LATE, SLOW, VARIANTS
 
 from asyncupload import Client
 from asyncupload.bulk.journal import Journal
@@ -44,6 +45,9 @@ HIGHEST_RATE = 0.1
 
 DENIAL = "no-success"
 """An answer that says that there is no document where one stands."""
+
+TOKEN = re.compile(r"\[upload \w+\]")
+"""Stands in the comment of one version, and of no other."""
 
 CLEARING = frozenset({"DeleteUploadHandler", "UploadNewDocumentWidthHandler", "UploadDocumentWithHandler1"})
 """A refusal of one of these is taken at its word; if it was made up, the handler stands."""
@@ -66,6 +70,8 @@ class Round:
     """Share of the fates that freeze."""
     hurried: bool
     """Whether the leases of the dead end at once, as if time had passed."""
+    slow: float = SLOW[0]
+    """Seconds that a slow call takes, and a finalize that runs on while its process is dead."""
     happened: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -74,7 +80,8 @@ class Round:
         shares = ", ".join(f"{name}={share:.3f}" for name, share in self.faults.items())
         return (
             f"seed {self.seed}: {self.processes} processes, if_exists={self.options.if_exists}, "
-            f"lease {self.options.lease:.2g} s; {shares}; variants {self.variants}; {dict(self.happened)}; "
+            f"lease {self.options.lease:.2g} s; slow is {self.slow} s; {shares}; "
+            f"variants {self.variants}; {dict(self.happened)}; "
             f"{dict(self.outcomes)}; {self.wrong}"
         )
 
@@ -85,7 +92,7 @@ def round_of(seed: int) -> Round:
     names = die.sample(sorted(FAULTS), die.randint(0, 4))
     weights = [die.random() for _ in names]
     scale = die.random() * HIGHEST_RATE / max(sum(weights), 0.1)
-    variants = die.choice(VARIANTS)
+    variants = die.choice([variants for variants in VARIANTS if "no-unlock" not in variants])
     return Round(
         seed=seed,
         processes=die.choice((1, 1, 1, 2, 2, 4)),
@@ -102,6 +109,7 @@ def round_of(seed: int) -> Round:
         files=die.randint(20, 60),
         frozen=die.choice((0.0, 0.3, 0.6)),
         hurried=die.random() < 0.7,
+        slow=die.choice(SLOW),
     )
 
 
@@ -183,6 +191,9 @@ class Play:
             variants=this.variants,
             chunk_sizes=(1, CHUNK),
             default_chunk_size=CHUNK,
+            slow=this.slow,
+            gateway=GATEWAY,
+            away=AWAY,
         )
 
     def _meet(self, call: Call) -> Hit:
@@ -202,7 +213,7 @@ class Play:
             if failed:  # what the faults' answers gave up, a user would have tried again
                 self._this.happened["files retried"] += failed
                 await self._load()
-            await asyncio.sleep(0.12)  # what the server does late, it does now
+            await self._server.settled(self._this.slow + 1)  # what the server does late, it does now
             async with Journal.open(self._journal) as journal:
                 await Judgement(self._this, self._files, self._server, journal).run()
 
@@ -314,6 +325,9 @@ class Judgement:
         equal = before == data and self._this.options.if_exists == "skip"
         expected = State.UNCHANGED if equal else State.STORED
         versions = document.versions if document else ()
+        tokens = Counter(token for version in versions for token in TOKEN.findall(version.comment))
+        twice = [token for token, count in tokens.items() if count > 1]
+        self._wrong_if(twice, f"{path}: one request to store made two versions: {twice}")
         made = len(versions) - (before is not None)
         if before == data and DENIAL in self._this.faults and made == 0:
             return  # it was sent as a new document, refused, and an equal one found

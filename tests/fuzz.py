@@ -1,14 +1,19 @@
-"""A million mutated answers for the reader of replies: typed errors only, never a wrong success, never a crash.
+"""A million mutated answers for the reader of replies: typed errors only, never a wrong success, never a crash; and
+some thousands on a line on which answers come twice, cut off and run together: never the answer to another question.
 
-python tests/fuzz.py --answers 1000000 --seed 1
+python tests/fuzz.py --answers 1000000 --questions 5000 --seed 1
 """
 
 import argparse
+import asyncio
 import random
+import re
 import sys
 import time
 from collections import Counter
 from typing import Any
+
+from babble import fuzz_line
 
 from asyncupload import AsyncUploadError, _call, _reply, _wire
 from asyncupload._pipeline import SealedChunk
@@ -104,6 +109,47 @@ def mutated(die: random.Random) -> bytes:
     return bytes(body[:20_000])
 
 
+def spliced(die: random.Random) -> bytes:
+    """Whole answers cut off or run together, so that no honest reader can take the sum for one of them."""
+    whole, other = die.choice(WHOLE), die.choice(WHOLE)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(other)
+    match die.randrange(5):
+        case 0:
+            return whole[: die.randrange(len(whole))]
+        case 1:
+            return whole * die.randint(2, 4)
+        case 2:
+            return whole + other
+        case 3:
+            return whole + head + other
+        case _:
+            return whole[: die.randrange(len(whole))] + other
+
+
+def _bare(body: bytes) -> bytes:
+    """Without what may stand before a document."""
+    return re.sub(rb"^(?:\xef\xbb\xbf|<\?xml[^>]*\?>)*", b"", body)
+
+
+def fuzz_spliced(answers: int, seed: int) -> Counter[str]:
+    """None of them is a success; anything but a typed error comes out as it is, with the answer in its notes."""
+    die, ends = random.Random(f"spliced {seed}"), Counter[str]()
+    for _ in range(answers):
+        call: _call.Call[Any] = die.choice(CALLS)
+        body = spliced(die)
+        try:
+            _call.understand(call, Answer(200, body))
+        except AsyncUploadError as error:
+            ends[f"spliced: {type(error).__name__}"] += 1
+        except BaseException as error:
+            error.add_note(f"{call.operation}: {body!r}")
+            raise
+        else:
+            if _bare(body) not in {_bare(whole) for whole in WHOLE}:  # nothing else may be left of the first
+                raise AssertionError(f"{call.operation}: a success was read out of {body!r}")
+    return ends
+
+
 def fuzz(answers: int, seed: int) -> Counter[str]:
     """Anything but a typed error or a success comes out as it is, with the answer in its notes."""
     die, ends = random.Random(seed), Counter[str]()
@@ -128,10 +174,12 @@ def fuzz(answers: int, seed: int) -> Counter[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Mutated answers for the reply reader.")
     parser.add_argument("--answers", type=int, default=1_000_000)
+    parser.add_argument("--questions", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     began = time.monotonic()
-    ends = fuzz(chosen.answers, chosen.seed)
+    ends = fuzz(chosen.answers, chosen.seed) + fuzz_spliced(chosen.answers // 10, chosen.seed)
+    ends += asyncio.run(fuzz_line(chosen.questions, chosen.seed))
     print(f"{ends.total()} answers in {time.monotonic() - began:.0f} s")
     for end, count in ends.most_common():
         print(f"{count:8}  {end}")

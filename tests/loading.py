@@ -20,9 +20,10 @@ from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.tree import Tree
 
 SETTINGS = Settings(
-    timeouts=Timeouts(connect=2, reply=1.0, slowest_rate=1e9, finalize=1.0, settle=1.0, cleanup=3.0),
-    retries=Retries(attempts=12, restarts=6, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
+    timeouts=Timeouts(connect=2, reply=1.0, slowest_rate=1e9, finalize=1.0, settle=2.5, cleanup=3.0),
+    retries=Retries(first_attempts=None, give_up_after=3.0, first_wait=0.001, longest_wait=0.02, longest_obeyed=0.01),
 )
+"""A finalize is given twice as long as the slowest takes, as in life, and settling outlasts it."""
 
 ENDED_EARLY = 3
 """Exit code: something ended the load, and it is to be started again."""

@@ -23,15 +23,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from full_disk import FULL, logs_on_full_disks
 from verdicts import Journey, judge
-from weather import AWAY, CHUNK, DAMAGE, GATEWAY, GOAL, RATES, Round, round_of
+from weather import AWAY, CHUNK, DAMAGE, GATEWAY, GOAL, RATES, SETTINGS, Round, round_of
 
-from asyncupload import Client
+from asyncupload import Client, OutcomeUnknown
 from asyncupload.emulator import Emulator, Script
 
 FOLDER = "/Finance/Reports"
@@ -79,7 +80,7 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
         away=AWAY,
         huge_size=1_500_000,
     ) as server:
-        await _prepare(server, existing)
+        await _prepare(server, existing, this.history)
         async with (
             Client(server.url, user="demo", password="demo", settings=this.settings) as one,
             Client(server.url, user="demo", password="demo", settings=this.settings) as other,
@@ -96,10 +97,12 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
         await judge(this, server, journeys, existing)
 
 
-async def _prepare(server: Emulator, existing: set[str]) -> None:
-    async with Client(server.url, user="demo", password="demo") as client:
+async def _prepare(server: Emulator, existing: set[str], history: int) -> None:
+    async with Client(server.url, user="demo", password="demo", settings=SETTINGS) as client:
         for path in existing:
-            await client.upload(b"before", to=path)
+            with suppress(OutcomeUnknown):  # on a server on which it cannot be compared
+                await client.upload(b"before", to=path)
+            await server.add_versions(path, history)
 
 
 # ── all of them ──

@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import babble
 import fuzz
 import pytest
 import storm
@@ -71,6 +72,13 @@ def test_no_script_of_faults_breaks_the_promise(
 
 def test_mutated_answers_end_in_typed_errors() -> None:
     """Some thousands of the million that ``make fuzz`` reads."""
-    ends = fuzz.fuzz(20_000, seed=7)
+    ends = fuzz.fuzz(20_000, seed=7) + fuzz.fuzz_spliced(5_000, seed=7)
     assert ends["success"]
     assert ends["ForeignReply"]
+
+
+@pytest.mark.timeout(300)
+async def test_no_answer_on_the_line_is_taken_for_that_to_another_question() -> None:
+    """Answers that come twice, cut off, or with a stray one behind them, on connections that stay open."""
+    ends = await babble.fuzz_line(600, seed=7)
+    assert ends["on the line: answered"] > 590

@@ -10,6 +10,9 @@ from weather import LATE, Round
 from asyncupload import AsyncUploadError, Client, Committing, Event, HandlerOpened, OutcomeUnknown, Receipt
 from asyncupload.emulator import Document, Emulator
 
+LONGEST = 120.0
+"""Seconds after which an upload has frozen."""
+
 
 @dataclass
 class Journey:
@@ -49,12 +52,12 @@ class Journey:
 
     async def go(self, client: Client) -> None:
         try:
-            async with asyncio.timeout(self.cancel_after):
+            async with asyncio.timeout(self.cancel_after or LONGEST):
                 self.end = await client.upload(self.data, to=self.to, on_event=self.note)
         except AsyncUploadError as error:
             self.end = error
-        except TimeoutError:
-            self.end = asyncio.CancelledError()
+        except TimeoutError as error:
+            self.end = asyncio.CancelledError() if self.cancel_after else error
         except Exception as error:  # noqa: BLE001  (nothing else may come out, and it is judged, too)
             self.end = error
         self._hear(self.end)
@@ -77,7 +80,7 @@ async def judge(this: Round, server: Emulator, journeys: list[Journey], existing
     documents = {document.path: document for document in await server.documents()}
     for path in sorted({journey.to for journey in journeys}):
         here = [journey for journey in journeys if journey.to == path]
-        await _judge_place(this, server, here, documents.get(path), int(path in existing))
+        await _judge_place(this, server, here, documents.get(path), (1 + this.history) * (path in existing))
     await _judge_leavings(this, server, journeys)
     for journey in journeys:
         if isinstance(journey.end, Exception):

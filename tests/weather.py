@@ -7,6 +7,7 @@ given, and ends within the time that a server allows itself for one.
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from asyncupload import Retries, Settings, Timeouts
 from asyncupload.emulator import FAULTS, PASSING, Script, everywhere, rates, together
@@ -70,11 +71,22 @@ AWAY = 0.2
 SETTINGS = Settings(
     timeouts=Timeouts(connect=2, reply=0.3, slowest_rate=1e9, finalize=0.8, settle=2.5, cleanup=5.0),
     retries=Retries(
-        first_attempts=None, give_up_after=3.0, restarts=8, first_wait=0.002, longest_wait=0.05, longest_obeyed=0.01
+        first_attempts=None,  # the address is right, and the server may be away when it is asked for the first time
+        give_up_after=3.0,
+        restart_within=60.0,
+        first_wait=0.002,
+        longest_wait=0.05,
+        longest_obeyed=0.01,
     ),
 )
 HURRIED = replace(SETTINGS, timeouts=replace(SETTINGS.timeouts, reply=1.5, cleanup=1.0))
 """One unanswered request takes longer than there is time for cleaning up."""
+
+
+HISTORY = 4_500
+"""Versions of a document that many have worked on: to list them takes more than a MiB."""
+
+ENCODINGS: tuple[Literal["auto", "form", "soap"], ...] = (*("auto",) * 8, "form", "soap")
 
 
 @dataclass
@@ -89,6 +101,8 @@ class Round:
     variants: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     slow: float = SLOW[0]
+    history: int = 0
+    """Versions that stand at each place where there is something, besides one."""
     full_disk: bool = False
     """Whether what is logged cannot be written."""
     settings: Settings = SETTINGS
@@ -103,7 +117,7 @@ class Round:
         shares = self.kind if self.rate else ", ".join(f"{name}={share:.2f}" for name, share in self.faults.items())
         return (
             f"seed {self.seed}: {shares}; variants {self.variants}; without {self.missing}; slow is {self.slow} s; "
-            f"{'full disk; ' if self.full_disk else ''}"
+            f"{self.settings.encoding}; {'full disk; ' if self.full_disk else ''}{self.history or ''}"
             f"{dict(self.outcomes)}; {self.wrong or self.doubled}"
         )
 
@@ -127,7 +141,8 @@ def round_of(seed: int) -> tuple[Round, Script]:
         missing=tuple(die.sample(MISSING, die.randint(1, len(MISSING)))) if die.random() < 0.25 else (),
         slow=die.choice(SLOW),
         full_disk=die.random() < 0.15,
-        settings=HURRIED if die.random() < 0.1 else SETTINGS,
+        history=HISTORY if die.random() < 0.03 else 0,
+        settings=replace(HURRIED if die.random() < 0.1 else SETTINGS, encoding=die.choice(ENCODINGS)),
     )
     if this.missing and die.random() < 0.5:
         this.variants = (*this.variants, "missing-404")

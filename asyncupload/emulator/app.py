@@ -113,6 +113,8 @@ class App:
             record.status = 500
             raise
         record.status = reply.status
+        if exchange.twice:
+            return _Twice(reply)
         if exchange.close_on_reuse and incoming.transport is not None:
             self._closed_on_reuse.add(incoming.transport)
         return _response(reply)
@@ -151,6 +153,27 @@ class App:
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
+
+
+class _Twice(web.Response):
+    """One answer, written twice in one piece, so that nobody can go on behind the first."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(status=reply.status)
+        self._twice = (reply.head + reply.body) * 2
+        self._on: asyncio.Transport | None = None
+        self._goes_on = True
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._goes_on
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        self._on, self._goes_on = request.transport, request.keep_alive
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002  (as in the base class)
+        if self._on is not None:
+            self._on.write(self._twice)
 
 
 def _response(reply: Reply) -> web.Response:

@@ -1,12 +1,14 @@
 """One call while it is being answered: what a fault may do with it, besides letting it happen."""
 
 import asyncio
+import select
 import socket
 import struct
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 import anyio
 
@@ -82,6 +84,9 @@ class Background(Protocol):
 class Exchange:
     """A request and everything that can become of it. What never returns ends by cancellation, with the connection."""
 
+    _latest: ClassVar["weakref.WeakKeyDictionary[asyncio.Transport, Exchange]"] = weakref.WeakKeyDictionary()
+    """The exchange that came last on a connection on which an answer is to come once more."""
+
     def __init__(
         self,
         incoming: Incoming,
@@ -97,6 +102,9 @@ class Exchange:
         self.measures = measures
         self.record = record
         self.close_on_reuse = False
+        self.twice = False
+        if incoming.transport is not None and incoming.transport in self._latest:
+            self._latest[incoming.transport] = self
         self._incoming = incoming
         self._desk = desk
         self._background = background
@@ -220,18 +228,19 @@ class Exchange:
 
         return await desk.store.run(job)
 
-    def write(self, reply: Reply) -> None:
-        """Write this answer now; the connection stays, and the call's own answer follows behind it."""
-        if self._incoming.transport is not None:
-            self._incoming.transport.write(reply.head + reply.body)
-
     def echo(self, reply: Reply) -> None:
-        """Write this answer a moment later, when the call has been answered long since."""
+        """Write this answer once more a moment later, if its connection is idle then.
+
+        Behind the next request nobody could tell it from that one's own answer.
+        """
         transport = self._incoming.transport
+        if transport is None:
+            return
+        self._latest[transport] = self
 
         async def late() -> None:
             await anyio.sleep(self.measures.echo)
-            if transport is not None and not transport.is_closing():
+            if self._latest.get(transport) is self and not transport.is_closing() and not _has_unread(transport):
                 transport.write(reply.head + reply.body)
 
         self._background(late())
@@ -276,3 +285,11 @@ class Exchange:
             exactly = operation.fields if self._desk.how.case_soap else None
             return lambda: soap.read_envelope(body, operation.name, cookie, exactly)
         return lambda: read_form(incoming.header("Content-Type"), body, cookie)
+
+
+def _has_unread(transport: asyncio.Transport) -> bool:
+    """Whether something has come on the connection that nobody has looked at yet."""
+    try:
+        return bool(select.select([transport.get_extra_info("socket")], [], [], 0)[0])
+    except (OSError, ValueError):  # closed by now, or a number that is too high for this
+        return True

@@ -136,7 +136,7 @@ _ALL = (
     Fault("answer-twice", "applied; the answer is written twice, at once", gateways.answer_twice, _YES),
     Fault(
         "answer-twice-late",
-        "applied and answered; the answer comes once more `echo` seconds later",
+        "applied and answered; the answer comes once more `echo` seconds later, if its connection is idle then",
         gateways.answer_twice_late,
         _YES,
     ),

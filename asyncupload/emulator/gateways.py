@@ -28,9 +28,8 @@ def giving_up(status: int | None) -> Act:
 
 
 async def answer_twice(exchange: Exchange, rest: Rest) -> Reply:
-    reply = await rest()
-    exchange.write(reply)
-    return reply
+    exchange.twice = True
+    return await rest()
 
 
 async def answer_twice_late(exchange: Exchange, rest: Rest) -> Reply:

@@ -173,9 +173,9 @@ class Emulator:
                 self._returning = None
             if self._listener is not None and self._server is not None:
                 # Closes its sockets now; to wait for it would also be to wait for a TLS handshake that hangs.
-                self._listener.close()
+                await _stop_listening(self._listener)
                 await _cut(self._server)
-                self._listener = self._server = None
+            self._listener = self._server = None
             if self._app is not None:
                 await self._app.stop()
                 self._app = None
@@ -287,13 +287,16 @@ class Emulator:
         app = App(self._desk, self._prefix, self._hit, self.calls, self._measures, self._outages)
         # A request whose client has gone is cancelled; only the store's own work, and what runs on, goes on.
         server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
-        self._listener = await self._listener_of(server)
         self._server, self._app = server, app
-        self._port = self._listener.sockets[0].getsockname()[1]
+        await self._serve(server)
 
-    async def _listener_of(self, server: web.Server) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(server, self._host, self._port, ssl=self._ssl_context, backlog=512)
+    async def _serve(self, server: web.Server) -> None:
+        # Noted down before it serves: cancelled in between, it would serve on behind everybody's back.
+        self._listener = listener = await asyncio.get_running_loop().create_server(
+            server, self._host, self._port, ssl=self._ssl_context, backlog=512, start_serving=False
+        )
+        self._port = listener.sockets[0].getsockname()[1]
+        await listener.start_serving()
 
     def _leave(self, seconds: float) -> None:
         if self._returning is None or self._returning.done():
@@ -303,13 +306,13 @@ class Emulator:
         if self._listener is None or self._server is None:
             return
         addresses = [(sock.family, sock.getsockname()) for sock in self._listener.sockets]
-        self._listener.close()
+        await _stop_listening(self._listener)
         with ExitStack() as kept:
             for family, address in addresses:
                 kept.enter_context(_kept_port(family, address))
             await _cut(self._server)
             await asyncio.sleep(seconds)
-            self._listener = await self._listener_of(self._server)
+            await self._serve(self._server)
 
 
 def _kept_port(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
@@ -320,6 +323,16 @@ def _kept_port(family: socket.AddressFamily, address: tuple[object, ...]) -> soc
         with suppress(OSError):
             kept.bind(address)
     return kept
+
+
+async def _stop_listening(listener: asyncio.Server) -> None:
+    """Whoever was accepted in this turn of the loop arrives first: asyncio would drop the connection, unclosed."""
+    with suppress(NotImplementedError):  # on Windows there are no readers
+        for sock in listener.sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 async def _cut(server: web.Server) -> None:

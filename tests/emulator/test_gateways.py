@@ -1,6 +1,7 @@
 """Slow calls that run on, gateways that give up on them, answers that come twice, and servers that are away."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -143,6 +144,30 @@ async def test_an_answer_that_comes_twice_is_there_to_be_taken_for_the_next_ones
         writer.transport.abort()
 
 
+async def test_a_late_copy_does_not_come_behind_the_next_request(tmp_path: Path) -> None:
+    """There it would be that one's answer to anybody."""
+    async with troubled(tmp_path, at({("FolderExists", 1): "answer-twice-late"})) as (server, caller):
+        reader, writer = await connected(server.url)
+        writer.write(b"".join(form_request("FolderExists", authenticationTicket=caller.ticket, Path="/Library")))
+        assert b'success="true"' in await next_body(reader)
+        request = head("ServerInfo", "Content-Length: 5", "Content-Type: application/x-www-form-urlencoded")
+        writer.write(request)
+        await asyncio.sleep(0.05)  # longer than until the copy
+        writer.write(b"a=b&c")
+        assert b"VersionNumber" in await next_body(reader)
+        writer.transport.abort()
+
+
+async def test_two_copies_at_once_come_in_one_piece(tmp_path: Path) -> None:
+    async with troubled(tmp_path, at({("FolderExists", 1): "answer-twice"})) as (server, caller):
+        reader, writer = await connected(server.url)
+        writer.write(b"".join(form_request("FolderExists", authenticationTicket=caller.ticket, Path="/Library")))
+        first = await reader.read(1 << 16)
+        assert first.count(b"HTTP/1.1 200 OK") == 2
+        assert server.calls[-1].status == 200
+        writer.transport.abort()
+
+
 async def test_a_success_in_name_only_leaves_everything_as_it_was(tmp_path: Path) -> None:
     async with troubled(tmp_path, at({(FINALIZE, 1): "false-success"})) as (server, caller):
         handler = await caller.staged()
@@ -184,6 +209,23 @@ async def test_a_server_that_is_away_refuses_connections_and_comes_back_where_it
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.02)
         assert server.url == url
+
+
+async def test_who_comes_in_the_moment_in_which_it_goes_is_hung_up_on(tmp_path: Path) -> None:
+    """A connection that nobody closes would be complained about at the end of the test."""
+    async with Emulator(tmp_path) as server:
+        for moment in range(8):
+            coming = [asyncio.create_task(connected(server.url)) for _ in range(20)]
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            await server.go_away(0.01)
+            for one in await asyncio.gather(*coming, return_exceptions=True):
+                if not isinstance(one, BaseException):
+                    async with asyncio.timeout(10):
+                        with suppress(ConnectionError):
+                            assert await one[0].read() == b""
+                    one[1].transport.abort()
+            await asyncio.sleep(0.03)
 
 
 async def test_a_server_that_is_away_can_be_stopped_and_started(tmp_path: Path) -> None:
