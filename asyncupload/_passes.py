@@ -61,7 +61,9 @@ class Passes:
             try:
                 return await self._pass(content, opened, commit)
             except StartOver as again:
-                self._count_restart(again)
+                ended = again
+            # Not in the handler: the error would get what came of it for its context, and the chain would be a ring.
+            self._count_restart(ended)
             await opened.aclose()
             content = await opened.enter_async_context(self._source.open(self._threads.reading))
 

@@ -6,6 +6,7 @@ say.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import copy
 from typing import TypeVar, cast
 
 import anyio
@@ -125,16 +126,15 @@ class Remote:
 
     async def _authenticate(self) -> None:
         if self._refused is not None:
-            raise self._refused.with_traceback(None)
+            # A copy for each who asks: one error raised in two places mixes up what both came from.
+            raise copy(self._refused)
         try:
             user, password = cast(str, self._user), cast(Secret, self._password)
             login = await self._ask(_wire.authenticate(user, password))
         except AsyncUploadError as error:
             if isinstance(error, LoginRefused):
-                self._refused = error
-            # What it came from has the answer in its frames, and the answer may have the new ticket in it.
-            error.__context__ = None
-            raise error.with_traceback(None) from None
+                self._refused = copy(error)
+            raise
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
         self._generation += 1
 
