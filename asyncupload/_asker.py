@@ -1,5 +1,6 @@
 """One request and its answer, in the server's words: how it is written, and what its failure means. No patience."""
 
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -9,10 +10,9 @@ from yarl import URL
 from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call
-from ._outcome import outcome_of
-from ._reply import Answer
+from ._outcome import lacks_operation, outcome_of
 from ._transport import Delivery, Transport
-from .errors import ANSWERED, AsyncUploadError, ConnectFailed, Redirected, ServerError
+from .errors import ANSWERED, AsyncUploadError, ConnectFailed, ForeignReply, Redirected, ServerError
 from .settings import KIB, MIB
 
 T = TypeVar("T")
@@ -67,21 +67,31 @@ class Asker:
             ServerError: The server refused.
         """
         try:
-            answer = await self._transport.post(
-                call.operation,
-                await self._encoded(call),
-                seconds=seconds,
-                limit=limit,
-                delivery=delivery,
-            )
-            read = await self._read(call, answer)
+            read = await self._asked(call, seconds, limit, delivery)
         except AsyncUploadError as error:
             error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
             self._understood = self._understood or isinstance(error, ServerError)
             self._weigh(error)
-            raise
+            # The frames below hold what came back, which may echo a password or tell a ticket.
+            error.__context__ = None
+            raise error.with_traceback(None)  # noqa: B904  (from what it came from, if that may be seen)
         self._understood = True
         return read
+
+    async def _asked(self, call: Call[T], seconds: float, limit: int, delivery: Delivery) -> T:
+        ours = self._transport.hiding()
+        hide = partial(_call.hide, call, ours)
+        body = await self._encoded(call)
+        answer = await self._transport.post(
+            call.operation, body, seconds=seconds, limit=limit, delivery=delivery, hide=hide
+        )
+        try:
+            if len(answer.body) <= INLINE:
+                return _call.understand(call, answer, ours)
+            return await anyio.to_thread.run_sync(_call.understand, call, answer, ours)
+        except ForeignReply as error:
+            error.__cause__ = None  # it has the answer in its words or its frames
+            raise
 
     def _weigh(self, error: AsyncUploadError) -> None:
         """Say how much patience a failure is worth, by what is known of this server."""
@@ -89,6 +99,8 @@ class Asker:
             error.transient, error.most_attempts = True, ANSWERED
         if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
             error.transient = True
+        if lacks_operation(error):  # nobody waits for one to come
+            error.transient = False
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
             error.first_contact = True
@@ -106,14 +118,9 @@ class Asker:
             if self._names is None:
                 answer = await self._transport.describe(seconds=self._seconds, limit=DESCRIPTION_LIMIT)
                 self._names = await anyio.to_thread.run_sync(
-                    _reply.read_description, answer, limiter=self._transport.threads
+                    _reply.read_description, answer, self._transport.hiding(), limiter=self._transport.threads
                 )
         return self._names
-
-    async def _read(self, call: Call[T], answer: Answer) -> T:
-        if len(answer.body) <= INLINE:
-            return _call.understand(call, answer)
-        return await anyio.to_thread.run_sync(_call.understand, call, answer)
 
     def change_encoding(self, refused: Encoding) -> bool:
         """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.

@@ -4,17 +4,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from . import _body, _reply
 from ._body import Body, Buffer, Encoding, Fields, Names
 from ._reply import Answer, Reply
-from ._secret import Secret
+from ._secret import Secret, blot_all
 
 T = TypeVar("T")
 
 _TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
 """A GUID in any of its forms, or its beginning where the answer was cut off."""
+
+_NAMED_TICKET = re.compile(r"(ticket[\"']?\s*(?:=|:|>|&gt;)\s*(?:[\"']|&quot;|&#0*3[49];)?)[^\"'\s<>&]+", re.IGNORECASE)
+"""Some are no GUIDs."""
 
 
 class LostReply(Enum):
@@ -54,22 +58,36 @@ def encode(call: Call[Any], encoding: Encoding = Encoding.MULTIPART, names: Name
     return _body.form(call.fields, call.chunk)
 
 
-def understand(call: Call[T], answer: Answer) -> T:
+def hide(call: Call[Any], ours: Callable[[str], str], text: str) -> str:
+    """``text`` without the secrets of a request, nor those that its answer may give.
+
+    Args:
+        call: The request.
+        ours: Strikes out what travels with every request.
+        text: What came back, or an error's words.
+    """
+    text = blot_all((value for _, value in call.fields if isinstance(value, Secret)), ours(text))
+    if call.operation != "AuthenticateUser":
+        return text
+    # A new ticket is as good as a password, and was in no request yet.
+    return _TICKET.sub("•••", _NAMED_TICKET.sub(r"\1•••", text))
+
+
+def understand(call: Call[T], answer: Answer, ours: Callable[[str], str] = str) -> T:
     """What the server said to ``call``.
+
+    Args:
+        call: The request.
+        answer: What came back.
+        ours: As for :func:`hide`.
 
     Raises:
         ServerError: The server refused.
         ForeignReply: The answer is not the protocol's.
     """
-
-    def hide(text: str) -> str:
-        for secret in (value for _, value in call.fields if isinstance(value, Secret)):
-            text = secret.blot(text)
-        # A new ticket is as good as a password, and was in no request yet.
-        return _TICKET.sub("•••", text) if call.operation == "AuthenticateUser" else text
-
-    reply = _reply.read(call.operation, answer, hide, partial=call.partial)
+    blot = partial(hide, call, ours)
+    reply = _reply.read(call.operation, answer, blot, partial=call.partial)
     try:
         return call.read(reply)
     except ValueError as error:
-        raise _reply.foreign(call.operation, answer, hide, f"says success, but {error}") from error
+        raise _reply.foreign(call.operation, answer, blot, f"says success, but {blot(str(error))}") from error

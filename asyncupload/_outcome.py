@@ -12,6 +12,20 @@ REFUSED_FOR_CERTAIN = frozenset({400, 405, 411, 413, 414, 415, 425, 429, 431})
 what runs on behind it."""
 
 
+NO_SUCH_OPERATION = "Web Service method name is not valid"
+"""How ASP.NET's older web services say it, with HTTP 500."""
+
+NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
+"""How they say it to SOAP, as a fault of the sender's."""
+
+
+def lacks_operation(error: AsyncUploadError) -> bool:
+    """Whether a request failed for want of its operation, as on older servers."""
+    if isinstance(error, ForeignReply):
+        return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
+    return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text
+
+
 def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostReply) -> Outcome:
     """Whether the server can have acted on a request that ended in ``error``.
 

@@ -6,6 +6,7 @@ say.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import copy
 from typing import TypeVar, cast
 
 import anyio
@@ -16,6 +17,7 @@ from ._asker import Asker
 from ._body import Encoding
 from ._call import Call
 from ._names import Destination
+from ._outcome import lacks_operation
 from ._pipeline import SealedChunk
 from ._secret import Secret
 from ._transport import Delivery, Transport
@@ -29,7 +31,6 @@ from .errors import (
     LoginRefused,
     NotFound,
     Outcome,
-    ServerError,
     TicketRefused,
     UsageError,
 )
@@ -43,20 +44,6 @@ REPLY_LIMIT = MIB
 
 VERSIONS_LIMIT = 64 * MIB
 """Bytes. A version takes some 600 of them, and some documents have ten thousand versions."""
-
-
-NO_SUCH_OPERATION = "Web Service method name is not valid"
-"""How ASP.NET's older web services say it, with HTTP 500."""
-
-NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
-"""How they say it to SOAP, as a fault of the sender's."""
-
-
-def lacks_operation(error: AsyncUploadError) -> bool:
-    """Whether a request failed for want of its operation, as on older servers."""
-    if isinstance(error, ForeignReply):
-        return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
-    return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text
 
 
 class Handler:
@@ -143,16 +130,15 @@ class Remote:
 
     async def _authenticate(self) -> None:
         if self._refused is not None:
-            raise self._refused.with_traceback(None)
+            # A copy for each who asks: one error raised in two places mixes up what both came from.
+            raise copy(self._refused)
         try:
             user, password = cast(str, self._user), cast(Secret, self._password)
             login = await self._ask(_wire.authenticate(user, password))
         except AsyncUploadError as error:
             if isinstance(error, LoginRefused):
-                self._refused = error
-            # What it came from has the answer in its frames, and the answer may have the new ticket in it.
-            error.__context__ = None
-            raise error.with_traceback(None) from None
+                self._refused = copy(error)
+            raise
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
         self._generation += 1
 

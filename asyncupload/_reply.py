@@ -41,6 +41,10 @@ class Answer(NamedTuple):
     location: str = ""
     retry_after: float | None = None
 
+    def __repr__(self) -> str:
+        """Without the body: it may echo a password, and tracebacks may show local variables."""
+        return f"<Answer {self.status}, {len(self.body)} bytes>"
+
 
 class Reply:
     """An answer in the protocol's words: one element, read without regard to its name, its namespace or the case of
@@ -155,7 +159,7 @@ def _fault(operation: str, answer: Answer, hide: Callable[[str], str]) -> Server
     return ServerError(f"{operation}: {text or 'a SOAP fault without a reason'}", operation=operation, text=known)
 
 
-def read_description(answer: Answer) -> dict[str, tuple[str, ...]]:
+def read_description(answer: Answer, hide: Callable[[str], str] = str) -> dict[str, tuple[str, ...]]:
     """What a WSDL calls the fields of each operation, in order; the operations in lower case. Empty for what is none:
     a server may keep it to itself, by a 404 or, as ASMX does, by a 500.
 
@@ -165,7 +169,7 @@ def read_description(answer: Answer) -> dict[str, tuple[str, ...]]:
         ForeignReply: It is not to be had at the moment.
     """
     if answer.status in TRANSIENT_STATUSES - {500}:
-        raise _foreign_status("WSDL", answer, str)
+        raise _foreign_status("WSDL", answer, hide)
     if answer.status != 200:
         return {}
     try:

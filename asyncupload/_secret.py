@@ -1,8 +1,10 @@
 """Words that must not be seen: passwords and tickets."""
 
+import base64
 import html
 import re
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
 
 
 class Secret:
@@ -24,17 +26,22 @@ class Secret:
         return self._text
 
     def blot(self, text: str) -> str:
-        """``text`` with the secret struck out wherever it stands, also as pages, addresses and forms write it."""
+        """``text`` with the secret struck out wherever it stands, also as pages, addresses, forms or base64 write it.
+
+        Nothing is left of a text that holds it in yet another writing.
+        """
         if not self._text:
             return text
         if self._written is None:
             page = html.escape(self._text)
             address, form = quote(self._text, safe=""), quote_plus(self._text)
             forms = {self._text, page, page.replace("&#x27;", "&#39;"), address, quote(self._text), form}
+            forms |= _in_base64(self._text)
             # The longest first, or what is left of one would still tell of it.
             ordered = sorted(forms, key=len, reverse=True)
             self._written = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
-        return self._written.sub("•••", text)
+        blotted = self._written.sub("•••", text)
+        return "•••" if any(map(self._written.search, _plainer(blotted))) else blotted
 
     def __repr__(self) -> str:
         return "Secret(•••)"
@@ -44,3 +51,55 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+_USER_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"<>]+@", re.IGNORECASE)
+
+
+def blot_all(secrets: Iterable[Secret], text: str) -> str:
+    """``text`` without any of them, and without users and passwords in addresses."""
+    for secret in secrets:
+        text = secret.blot(text)
+    return _USER_IN_URL.sub(r"\1•••@", text)
+
+
+ROUNDS = 3
+"""A page may quote an address that quotes a page."""
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(.))", re.IGNORECASE | re.DOTALL)
+"""As JSON and programs write what would end a string."""
+
+
+def _plainer(text: str) -> Iterator[str]:
+    """What the text is when what pages, addresses and strings escape is read, again and again."""
+    for _ in range(ROUNDS):
+        before, text = text, unquote(html.unescape(_ESCAPE.sub(_unescaped, text)))
+        # The halves of what JSON writes as two.
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if text == before:
+            return
+        yield text
+        yield text.replace("+", " ")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    unit, byte, other = found.groups()
+    if byte:
+        return f"%{byte}"
+    return chr(int(unit, 16)) if unit else str(other)
+
+
+_SHORTEST = 6
+"""Characters of base64 that are no accident."""
+
+
+def _in_base64(text: str) -> set[str]:
+    """What is the same wherever ``text`` stands in what is written as base64: at each of three places its bits lie
+    otherwise."""
+    data, found = text.encode("utf-8", "surrogatepass"), set[str]()
+    for before in range(3):
+        written = base64.b64encode(bytes(before) + data).decode()
+        # Six bits a character: those that hold bits of a neighbour's are left standing.
+        core = written[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
+        found |= {core, core.replace("+", "-").replace("/", "_"), quote(core, safe="")}
+    return {core for core in found if len(core) >= _SHORTEST}

@@ -332,9 +332,10 @@ class Staging:
         """The same in the encoding that was just changed to."""
         try:
             return await self._send(handler, chunk, size, tally)
-        except ForeignReply as last:
-            # The refusal of the way that servers usually take says most.
-            raise (refusal if last.status in NOT_THAT_WAY else last) from None
+        except ForeignReply as error:
+            last = error
+        # The refusal of the way that servers usually take says most. Not in the handler: it came before the last one.
+        raise (refusal if last.status in NOT_THAT_WAY else last) from None
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1

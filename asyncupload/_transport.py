@@ -1,21 +1,27 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
 import email.utils
-import socket
+import io
+import ipaddress
+import re
 import ssl
 import time
-import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import aiohttp
 import anyio
 import anyio.to_thread
-from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from ._body import Base64, Body, Piece
+from ._connections import GRACE, Connections, Resolver, is_answered, leave_unfinished
+from ._proxy import proxy_for
 from ._reply import Answer
+from ._secret import Secret, blot_all
 from .errors import (
     AsyncUploadError,
     ConnectFailed,
@@ -33,10 +39,6 @@ SLICE = 1024 * 1024
 slice, so this bounds both that copy and how long the loop is kept from others (a fifth of a millisecond). Of smaller
 slices each costs as much as to copy 100 KiB; TLS, which encrypts a slice as a whole, gains nothing from larger ones."""
 
-RESOLVING_THREADS = 4
-"""Threads that look host names up, for all requests of a client. A name server that does not answer holds one up for
-many seconds, and the checksums must not wait for it."""
-
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "asyncupload"}
 """No compression: an answer's bound then holds for what it costs in memory."""
 
@@ -45,6 +47,8 @@ HEADERS = {"Accept-Encoding": "identity", "User-Agent": "asyncupload"}
 class Delivery:
     """How far one request's body came."""
 
+    begun: bool = False
+    """Whether anything of it was handed over, or was about to be."""
     complete: bool = False
     """Whether the body's last byte was handed over. While it was not, the server cannot have acted: the declared length
     is not met."""
@@ -85,7 +89,7 @@ class Transport:
         self._own: Session | None = None
         self._tls: ssl.SSLContext | bool = tls if tls is not None else True
         self._connect_timeout = connect_timeout
-        self._proxy = _proxy(self.url)
+        self._proxy = proxy_for(self.url)  # once: aiohttp would look it up for every chunk
         self._closed = False
         self.threads: anyio.CapacityLimiter | None = None
 
@@ -107,7 +111,30 @@ class Transport:
             await self._own.close()
             self._own = None
 
-    async def post(self, operation: str, body: Body, *, seconds: float, limit: int, delivery: Delivery) -> Answer:
+    @property
+    def unprotected(self) -> bool:
+        """Whether what goes to the server, passwords too, can be read on the way."""
+        return self.url.scheme == "http" and not _is_here(self.url.host or "")
+
+    def hiding(self) -> Callable[[str], str]:
+        """Strikes out of a text what travels with each request: the proxy's password, cookies, a lent session's
+        headers. May be used in a thread."""
+        secrets = list(self._proxy.secrets) if self._proxy is not None else []
+        session = self._lent or self._own
+        if session is not None:
+            secrets += _carried_by(session, self.url)
+        return partial(blot_all, secrets)
+
+    async def post(
+        self,
+        operation: str,
+        body: Body,
+        *,
+        seconds: float,
+        limit: int,
+        delivery: Delivery,
+        hide: Callable[[str], str] = str,
+    ) -> Answer:
         """Send one request and read its answer, whatever its status.
 
         Args:
@@ -116,9 +143,11 @@ class Transport:
             seconds: For everything: connecting, sending, waiting, reading.
             limit: Bytes of an answer that are read at most.
             delivery: Told when the last byte is handed over; to be looked at by a caller that is cancelled.
+            hide: Strikes the request's secrets out of what an error quotes.
 
         Raises:
-            TransportError: No answer, or one larger than ``limit``.
+            TransportError: No answer, or one larger than ``limit``, or a success that came before the request had left
+                whole: that is somebody else's. A refusal may come early.
 
         On cancellation the connection is closed: a body half sent is never taken for a whole one.
         """
@@ -127,7 +156,8 @@ class Transport:
         else:
             url, headers = self._address(operation), HEADERS
         payload = _Payload(body, delivery, self.threads)
-        return await self._request("POST", url, operation, seconds, limit, data=payload, headers=headers)
+        request = _Request("POST", url, operation, seconds, limit, delivery, hide)
+        return await self._request(request, data=payload, headers=headers)
 
     def _address(self, operation: str) -> URL:
         """Made once for each: a chunk needs the same as the one before."""
@@ -141,33 +171,56 @@ class Transport:
         Raises and limits as :meth:`post`.
         """
         url = self.url.with_query("WSDL")
-        return await self._request("GET", url, "WSDL", seconds, limit, headers=HEADERS)
+        request = _Request("GET", url, "WSDL", seconds, limit, Delivery(begun=True, complete=True))
+        return await self._request(request, headers=HEADERS)
 
-    async def _request(self, method: str, url: URL, operation: str, seconds: float, limit: int, **rest: Any) -> Answer:
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._connect_timeout)
+    async def _request(self, request: "_Request", **rest: Any) -> Answer:
         session = self._session()
         try:
-            async with session.request(
-                method,
-                url,
-                timeout=timeout,
-                allow_redirects=False,
-                raise_for_status=False,
-                proxy=self._proxy,
-                ssl=self._tls,
-                **rest,
-            ) as response:
-                content = await _read_at_most(response.content, limit)
-                location, after = (response.headers.get(name, "") for name in ("Location", "Retry-After"))
-                answer = Answer(response.status, content[:limit], location, _seconds(after))
+            answer = await self._exchange(session, request, **rest)
+            if (failure := _objection(request, answer)) is None:
+                return answer
+            del answer  # it may echo a password, and tracebacks may show local variables
         except (aiohttp.ClientError, OSError) as error:
-            raise translate(error, f"{operation} at {self.url}", seconds) from error
-        if len(content) > limit:
-            raise ForeignReply(
-                f"{operation}: the answer is larger than {limit} bytes",
-                status=answer.status,
-            )
-        return answer
+            failure = self._translated(error, request)
+        # Not in the handler: the error of the library would be its context, with all frames.
+        raise failure
+
+    async def _exchange(self, session: Session, request: "_Request", *, headers: dict[str, str], **rest: Any) -> Answer:
+        proxy, told = self._proxy, {}
+        if proxy is not None and self.url.scheme == "http":
+            headers = {**headers, **proxy.headers}  # there is no tunnel: the proxy reads the request itself
+        elif proxy is not None:
+            told = proxy.headers
+        async with session.request(
+            request.method,
+            request.url,
+            timeout=aiohttp.ClientTimeout(total=request.seconds, sock_connect=self._connect_timeout),
+            allow_redirects=False,
+            raise_for_status=False,
+            proxy=proxy.url if proxy is not None else None,
+            proxy_headers=told or None,
+            ssl=self._tls,
+            headers=headers,
+            **rest,
+        ) as response:
+            content = await _read_at_most(response.content, request.limit)
+            location, after = (response.headers.get(name, "") for name in ("Location", "Retry-After"))
+            return Answer(response.status, content, location, _seconds(after))
+
+    def _translated(self, error: Exception, request: "_Request") -> AsyncUploadError:
+        """Our word for it. The original is chained without its frames, and only if nothing has to be hidden in it."""
+
+        hide_ours = self.hiding()
+
+        def hide(text: str) -> str:
+            return hide_ours(request.hide(text))
+
+        failure = translate(error, f"{request.operation} at {self.url}", request.seconds, hide)
+        if hide(words(error)) == str(error):
+            error.__context__ = error.__cause__ = None
+            failure.__cause__ = error.with_traceback(None)
+        return failure
 
     def _session(self) -> Session:
         if self._closed:  # a straggler must not open another session that nobody would close
@@ -178,44 +231,36 @@ class Transport:
             return self._lent
         if self._own is None:
             # No limit on connections: how many uploads run at once is decided above, and each uses one at a time.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, resolver=_Resolver())
+            connector = Connections(limit=0, keepalive_timeout=30, resolver=Resolver())
             self._own = aiohttp.ClientSession(connector=connector)
         return self._own
 
 
-class _Resolver(AbstractResolver):
-    """The operating system's, asked in a thread of anyio's: aiohttp's own would use the loop's default pool, which
-    belongs to the application and may be full."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request, but for its body."""
 
-    def __init__(self) -> None:
-        self._threads = anyio.CapacityLimiter(RESOLVING_THREADS)
+    method: str
+    url: URL
+    operation: str
+    seconds: float
+    limit: int
+    delivery: Delivery
+    hide: Callable[[str], str] = str
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """All addresses of ``host``. A look-up that is cancelled goes on in its thread, and nobody waits for it."""
-        return await anyio.to_thread.run_sync(
-            _look_up, host, port, family, limiter=self._threads, abandon_on_cancel=True
+
+def _objection(request: _Request, answer: Answer) -> AsyncUploadError | None:
+    """Why this cannot be the answer, if it cannot."""
+    delivery = request.delivery
+    if not delivery.complete and (not delivery.begun or 200 <= answer.status < 300):
+        return ConnectionLost(
+            f"{request.operation}: an answer came before the request had left; it is somebody else's, and the "
+            "connection was closed"
         )
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    return [
-        ResolveResult(
-            hostname=host,
-            # Written anew, since an address of the local link is nothing without its zone.
-            host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
-            port=port,
-            family=kind,
-            proto=protocol,
-            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-        )
-        for kind, _, protocol, _, address in found
-    ]
+    if len(answer.body) > request.limit:
+        message = f"{request.operation}: the answer is larger than {request.limit} bytes"
+        return ForeignReply(message, status=answer.status)
+    return None
 
 
 class _Payload(aiohttp.Payload):
@@ -233,9 +278,19 @@ class _Payload(aiohttp.Payload):
         raise TypeError(f"a request's body is not shown, in {encoding} ({errors}) or otherwise")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        # What came on a lent session's connection while nobody asked. Ours has been listened to before.
+        if not writer.output_size and await is_answered(writer):
+            leave_unfinished(writer, 0.0)
+            raise ConnectionAbortedError("the connection had unread bytes when the request began")
+        self._delivery.begun = True
         *before, last = self._pieces
         for piece in before:
             await self._write(piece, writer)
+        if before and await is_answered(writer):
+            # The last byte stays here. So the server cannot act, whatever the answer is; and since half a request
+            # stands on the connection, nothing else may go there.
+            leave_unfinished(writer, GRACE)
+            return
         # Set before the last piece: once it has begun, nobody can say any more that the last byte did not leave.
         self._delivery.done()
         await self._write(last, writer)
@@ -252,17 +307,26 @@ class _Payload(aiohttp.Payload):
 
 async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
     """The answer, or one byte more than ``limit`` of it."""
-    parts: list[bytes] = []
-    wanted = limit + 1
-    while wanted > 0 and (part := await content.read(wanted)):
-        parts.append(part)
-        wanted -= len(part)
-    return b"".join(parts)
+    # In no variable meanwhile: what was read so far may echo a password, and reading on may fail.
+    read = io.BytesIO()
+    while read.write(await content.read(limit + 1 - read.tell())):
+        pass
+    return read.getvalue()
 
 
-def translate(error: Exception, where: str, seconds: float) -> AsyncUploadError:
+def words(error: Exception) -> str:
+    """Its text without what it quotes of the answer: bytes that may be a part of a ticket."""
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return "Server disconnected"
+    return re.split(r"\n|\\n|:\s*b['\"]", str(error), maxsplit=1)[0]
+
+
+def translate(error: Exception, where: str, seconds: float, hide: Callable[[str], str] = str) -> AsyncUploadError:
     """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
-    told = f"{where}: {{}} ({str(error) or type(error).__name__})".format
+
+    def told(what: str) -> str:
+        return f"{where}: {what} ({hide(words(error)) or type(error).__name__})"
+
     match error:
         case aiohttp.InvalidURL():
             found: AsyncUploadError = UsageError(told("not a URL that can be asked"))
@@ -300,11 +364,31 @@ def _endpoint(url: str) -> URL:
     return parsed.with_path(path if path.lower().endswith("/srv.asmx") else f"{path}/srv.asmx")
 
 
-def _proxy(url: URL) -> str | None:
-    """The proxy that the environment names for this server. Looked up once: aiohttp would do it for every chunk."""
-    if url.host and urllib.request.proxy_bypass(url.host):
-        return None
-    return urllib.request.getproxies().get(url.scheme)
+def _is_here(host: str) -> bool:
+    """Whether requests to ``host`` do not leave this machine."""
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+TELLING = ("Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Auth-Token")
+"""Headers of a lent session that let whoever reads them in."""
+
+SHORTEST = 8
+"""Characters of a cookie that can be a secret: to strike out every ``1`` would leave nothing of a page."""
+
+
+def _carried_by(session: Session, url: URL) -> Iterator[Secret]:
+    """What a session adds to each request, and a page may echo."""
+    values = [session.headers[name] for name in TELLING if name in session.headers]
+    values += [part for value in values for part in value.split() if len(part) < len(value)]
+    values += [morsel.value for morsel in session.cookie_jar.filter_cookies(url).values()]
+    if session.auth is not None:
+        values += [session.auth.password, session.auth.encode()]
+    return (Secret(value) for value in values if len(value) >= SHORTEST)
 
 
 def _seconds(text: str) -> float | None:

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from . import _wire
 from ._ending import left_behind
 from ._names import Destination
+from ._outcome import lacks_operation
 from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import IfExists, Keeper, Place
-from ._remote import Handler, lacks_operation
+from ._remote import Handler
 from ._settle import Settlement, find
 from ._staging import Reason, Staging, StartOver, Tally, Threads
 from ._verify import Verification

@@ -150,20 +150,23 @@ class _Clock:
 async def _together(client: Client, chunk_size: int, count: int, seconds: float) -> Rate:
     block = memoryview(secrets.token_bytes(chunk_size))
     clocks = [_Clock() for _ in range(count)]
+    failures: list[AsyncUploadError] = []
     try:
         async with asyncio.TaskGroup() as group:
             for clock in clocks:
                 group.create_task(_alone(client, _Endless(block, seconds), chunk_size, clock))
     except* AsyncUploadError as errors:
-        raise _first(errors) from None
+        failures += _within(errors)
+    # Not in the handler: the error would get the group that it is in for its context.
+    if failures:
+        raise failures[0]
     return Rate(clocks[0].chunk_size, count, sum(clock.rate for clock in clocks))
 
 
-def _first(errors: BaseExceptionGroup[AsyncUploadError]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _within(error: AsyncUploadError | BaseExceptionGroup[AsyncUploadError]) -> list[AsyncUploadError]:
+    if isinstance(error, BaseExceptionGroup):
+        return [found for one in error.exceptions for found in _within(one)]
+    return [error]
 
 
 async def _alone(client: Client, source: _Endless, chunk_size: int, clock: _Clock) -> None:

@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_outcome",
     ),
     # one thing once
-    ("_transport", "_pipeline", "_retry"),
+    ("_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_asker", "_remote", "_patience"),
     # journeys
@@ -77,7 +77,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
-    "aiohttp": {"_transport"},
+    "aiohttp": {"_connections", "_transport"},
     "xml": {"_body", "_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),

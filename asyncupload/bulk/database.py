@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,7 +152,8 @@ class Database:
 
     def _refuse_all(self, error: JournalError) -> None:
         while job := self._inbox.get():
-            job.error = error
+            job.error = copy(error)  # one error raised in many places would mix up what they came from
+            job.error.__cause__ = error.__cause__
             _tell([job])
 
     def _next(self) -> list[_Job]:

@@ -1,0 +1,176 @@
+"""Connections on which nothing is an answer that came before it was asked for.
+
+HTTP/1.1 numbers neither requests nor answers: what comes next on a connection is taken for the answer to what went
+last. An answer that something on the way delivers twice would so be the answer to the next request too.
+"""
+
+import asyncio
+import functools
+import socket
+from typing import Any, cast
+
+import aiohttp
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+
+TURNS = 3
+"""Of the event loop: it asks the kernel in the first, hands over what was there in the second, and whoever waits for it
+has it in the third. To look at the socket itself would tell nothing under TLS, where the library's own words arrive."""
+
+NOTHING_LEFT = "asyncupload: nothing was left unread"
+PROBE = f"HTTP/1.1 299 {NOTHING_LEFT}\r\nContent-Length: 0\r\n\r\n".encode()
+"""An answer that no server gives."""
+
+
+class Line(ResponseHandler):
+    """A connection that knows what was said on it unasked.
+
+    Attributes:
+        heard: Bytes that came since the request began, without those of an interim answer (1xx).
+        used: Whether it has carried a request.
+    """
+
+    heard = 0
+    used = False
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += len(data)
+        super().data_received(data)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        message: RawResponseMessage = data[0]
+        if message.code < 200:
+            self.heard = 0
+        super().feed_data(data, size)
+
+    def close(self) -> None:
+        """At once where something is unread or unsent: nobody waits for it, and the other side may never take it."""
+        transport = self.transport
+        at_once = self.should_close or (transport is not None and transport.get_write_buffer_size() > 0)
+        super().close()
+        if at_once and transport is not None:
+            transport.abort()
+
+    async def may_begin(self) -> bool:
+        """Whether nothing has come since the last answer, not even the beginning of one. To be asked once for each
+        request."""
+        await _have_heard_all()
+        if self.should_close or not self.is_connected() or (self.used and not await self._reads_nothing_else()):
+            return False
+        self.heard, self.used = 0, True
+        return True
+
+    async def _reads_nothing_else(self) -> bool:
+        """Half a head lies in the parser, and nobody can look there: so it gets an answer of ours to read, which comes
+        out as it went in only if it is the first."""
+        self.data_received(PROBE)
+        if self.exception() is not None or not len(self):
+            return False
+        message, _ = await self.read()
+        return message.reason == NOTHING_LEFT and len(message.raw_headers) == 1 and not self.should_close
+
+
+class Connections(aiohttp.TCPConnector):
+    """Hands out lines that are quiet, and closes those that are not."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = cast(Any, functools.partial(Line, loop=self._loop))
+
+    async def connect(self, *arguments: Any, **named: Any) -> aiohttp.connector.Connection:
+        """A kept connection, or a new one.
+
+        Raises:
+            ClientConnectionError: A server speaks before anything was asked of it.
+        """
+        while True:
+            connection = await super().connect(*arguments, **named)
+            line = connection.protocol
+            try:
+                if not isinstance(line, Line) or await line.may_begin():
+                    return connection
+            except BaseException:
+                connection.close()
+                raise
+            line.force_close()
+            connection.close()
+            if not line.used:
+                raise aiohttp.ClientConnectionError("the server spoke, or hung up, before it was asked anything")
+
+
+async def is_answered(writer: AbstractStreamWriter) -> bool:
+    """Whether an answer has begun while a request is yet being written.
+
+    Of a connection of a lent session, the head of the answer must be complete to be seen.
+    """
+    line = getattr(writer, "protocol", None)
+    if not isinstance(line, Line):
+        await _have_heard_all()
+        return line is not None and bool(line.should_close)
+    if writer.output_size:
+        await _have_heard_all()
+    return line.heard > 0
+
+
+GRACE = 2.0
+"""Seconds for the rest of an answer that has begun before the request had left."""
+
+
+def leave_unfinished(writer: AbstractStreamWriter, grace: float) -> None:
+    """See that nothing else goes on the connection on which half a request stands, and that nobody waits there long:
+    the server may be waiting for the other half."""
+    line, transport = getattr(writer, "protocol", None), getattr(writer, "transport", None)
+    if line is not None:
+        line.force_close()
+    if transport is not None:
+        asyncio.get_running_loop().call_later(grace, transport.abort)
+
+
+async def _have_heard_all() -> None:
+    """What has arrived by now, on whatever kind of loop and connection, has been read when this returns."""
+    for _ in range(TURNS):
+        await anyio.lowlevel.checkpoint()
+
+
+RESOLVING_THREADS = 4
+"""Threads that look host names up, for all requests of a client. A name server that does not answer holds one up for
+many seconds, and the checksums must not wait for it."""
+
+
+class Resolver(AbstractResolver):
+    """The operating system's, asked in a thread of anyio's: aiohttp's own would use the loop's default pool, which
+    belongs to the application and may be full."""
+
+    def __init__(self) -> None:
+        self._threads = anyio.CapacityLimiter(RESOLVING_THREADS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """All addresses of ``host``. A look-up that is cancelled goes on in its thread, and nobody waits for it."""
+        return await anyio.to_thread.run_sync(
+            _look_up, host, port, family, limiter=self._threads, abandon_on_cancel=True
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [
+        ResolveResult(
+            hostname=host,
+            # Written anew, since an address of the local link is nothing without its zone.
+            host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
+            port=port,
+            family=kind,
+            proto=protocol,
+            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+        )
+        for kind, _, protocol, _, address in found
+    ]
