@@ -21,6 +21,7 @@ from .errors import (
     ServerError,
     StoredDifferently,
     StoredTwice,
+    TimedOut,
 )
 
 REPEAT_EVERY = 3
@@ -46,6 +47,8 @@ class Settlement:
         commit: What was asked for.
         request: Sends the same request once more. Told whether the one before must have ended.
         ends: When the server must have ended with the request, by the clock of ``anyio.current_time``.
+        error: How the request ended, if it was no answer. One that took too long is likely to be at work yet: half of
+            the time goes by before it is repeated, even where that is safe.
     """
 
     def __init__(
@@ -55,12 +58,15 @@ class Settlement:
         request: Callable[[bool], Awaitable[_wire.Stored]],
         *,
         ends: float,
+        error: AsyncUploadError | None = None,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
         self._commit = commit
         self._request = request
         self._ends = ends
+        slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
+        self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
         self._looks = 0
         self._may_repeat = True
         self._why = "no look was answered in time"
@@ -102,7 +108,8 @@ class Settlement:
         ended = anyio.current_time() >= self._ends  # asked before the look: what it does not find then will not come
         found = await self._look()
         self._looks += 1
-        safe = ended or (not self._commit.existed and self._remote.creates_only)
+        due = anyio.current_time() >= self._not_before
+        safe = ended or (due and not self._commit.existed and self._remote.creates_only)
         refusal = None
         if found is None and self._may_repeat and safe and (ended or self._looks % REPEAT_EVERY == 0):
             refusal = await self._repeat(ended=ended)

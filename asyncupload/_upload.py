@@ -196,19 +196,19 @@ class Upload:
         self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
     ) -> _wire.Stored:
         """Send the request to store, and find out what became of it if its answer does not tell."""
+        lost: AsyncUploadError | None = None
         try:
             stored = await self._patience.persist(request)
             if stored.version_id is not None:
                 return stored
-            why = "the answer names no version"
         except AsyncUploadError as error:
             if error.outcome is not Outcome.UNKNOWN:
                 raise
-            why = str(error)
+            lost = error
         # A success that names nothing may be the answer to another request: only what stands there is proof.
-        self._log.info("settling", reason=why)
+        self._log.info("settling", reason=str(lost or "the answer names no version"))
         ends = handler.asked_at + self._settings.timeouts.finalize
-        return await Settlement(self._patience, commit, request, ends=ends).run()
+        return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
 
     async def _refused(self, error: AsyncUploadError, place: Place, commit: Commit) -> _wire.Stored:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""

@@ -140,4 +140,4 @@ def test_the_installed_command_is_this_one() -> None:
     script = Path(sys.executable).with_name("asyncupload")
     if not script.exists():
         pytest.skip("the package is not installed in this environment")
-    assert "asyncupload.cli" in script.read_text("utf-8")
+    assert "asyncupload.__main__" in script.read_text("utf-8")
