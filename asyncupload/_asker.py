@@ -12,7 +12,7 @@ from ._body import Body, Encoding, Names
 from ._call import Call
 from ._outcome import lacks_operation, outcome_of
 from ._transport import Delivery, Transport
-from .errors import ANSWERED, AsyncUploadError, ConnectFailed, ForeignReply, Redirected, ServerError
+from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
 from .settings import KIB, MIB
 
 T = TypeVar("T")
@@ -102,8 +102,7 @@ class Asker:
         if lacks_operation(error):  # nobody waits for one to come
             error.transient = False
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
-        if not self._understood and (isinstance(error, ConnectFailed) or getattr(error, "status", 0) == 200):
-            error.first_contact = True
+        error.first_contact = not self._understood
 
     async def _encoded(self, call: Call[Any]) -> Body:
         encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
