@@ -138,7 +138,8 @@ async def _outlast(tasks: "Sequence[asyncio.Future[Any]]", grace: float) -> bool
     for _ in range(TIMES):
         for task in (left := [task for task in tasks if not task.done()]):
             task.cancel()
-        cancelled = await _done(left, AGAIN) or cancelled
+        # Within a short grace less of it: whatever is cleaned up after this needs some time, too.
+        cancelled = await _done(left, min(AGAIN, max(0.01, grace / (4 * TIMES)))) or cancelled
     for task in tasks:
         if not task.done():
             await _end_by_force(task)

@@ -178,7 +178,6 @@ COMMANDS: dict[str, tuple[Words, tuple[int, ...]]] = {
     "bulk with log lines": (lambda s: ("bulk", tree_of(s), "/Library/L", "-vv"), (1, 3)),
     "bulk, foretold": (lambda s: ("bulk", tree_of(s), "/Library/L", "--dry-run"), (1, 3)),
     "bulk of a list": (lambda s: ("bulk", "--manifest", manifest_of(s, f"/Library/{NAME}")), (2,)),
-    "bulk of a list of what is not there": (lambda s: ("bulk", "--manifest", manifest_of(s, "/Library/a")), (1,)),
     "bulk to": (lambda s: ("bulk", tree_of(s), HOSTILE), (1, 2, 3)),
     "bulk with a report": (lambda s: ("bulk", tree_of(s), "/Library/L", "--report", s.folder / NAME), (2,)),
     "serve": (lambda s: ("serve", "--data", s.file()), (2,)),
