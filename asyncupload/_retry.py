@@ -21,7 +21,12 @@ def without_end(rules: Retries) -> Retries:
 
 
 def next_wait(
-    error: AsyncUploadError, failures: int, rules: Retries, chance: float, elapsed: float = 0.0
+    error: AsyncUploadError,
+    failures: int,
+    rules: Retries,
+    chance: float,
+    elapsed: float = 0.0,
+    answers: int | None = None,
 ) -> float | None:
     """Seconds to wait before the same request goes again, or None to give up.
 
@@ -34,10 +39,15 @@ def next_wait(
         rules: The user's.
         chance: Between 0 and 1, drawn at random, so that many clients do not come back in the same instant.
         elapsed: Seconds since the first of them failed.
+        answers: How many of them the server did answer; all, if None.
     """
     if not error.transient or error.outcome is not Outcome.NOT_APPLIED:
         return None
     if failures >= _most_attempts(error, rules) or elapsed >= rules.give_up_after:
+        return None
+    # Those in between that nobody answered tell nothing of the request.
+    answers = failures if answers is None else answers
+    if rules.give_up_after < math.inf and error.most_attempts is not None and answers >= error.most_attempts:
         return None
     wish = min(error.retry_after or 0.0, rules.longest_obeyed)
     return max(min(backoff(failures, rules, chance), rules.give_up_after - elapsed), wish)
@@ -65,7 +75,7 @@ def _most_attempts(error: AsyncUploadError, rules: Retries) -> float:
     # A rule without any end is a time limit's around it, and that limit is the only one then.
     if rules.give_up_after == math.inf:
         return math.inf if rules.attempts is None else rules.attempts
-    limits = (rules.attempts, error.most_attempts, rules.first_attempts if error.first_contact else None)
+    limits = (rules.attempts, rules.first_attempts if error.first_contact else None)
     return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
@@ -112,7 +122,7 @@ async def persist(
 
     On cancellation a wait ends at once.
     """
-    failures, first_failure = 0, math.inf
+    failures, answers, first_failure = 0, 0, math.inf
     while True:
         if pause is not None:
             await pause.over()
@@ -120,11 +130,13 @@ async def persist(
             return await attempt()
         except AsyncUploadError as error:
             failures += 1
+            answers += error.most_attempts is not None
             first_failure = min(first_failure, time.monotonic())
             if pause is not None:
                 pause.heed(error, rules)
             elapsed = time.monotonic() - first_failure
-            wait = next_wait(error, failures, rules, random.random(), elapsed)  # noqa: S311  (spreads load, guards nothing)
+            chance = random.random()  # noqa: S311  (spreads load, guards nothing)
+            wait = next_wait(error, failures, rules, chance, elapsed, answers)
             if wait is None:
                 if failures > 1:
                     error.add_note(f"given up after {failures} attempts in {elapsed:.0f} s")

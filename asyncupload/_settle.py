@@ -8,6 +8,7 @@ from typing import cast
 import anyio
 
 from . import _wire
+from ._outcome import lacks_operation
 from ._patience import Patience
 from ._remote import Remote
 from ._retry import persist, without_end
@@ -151,7 +152,7 @@ async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:
     """
     try:
         crc32 = await remote.document_crc32(commit.path)
-        versions = await remote.versions(commit.path)
+        versions = await _versions(remote, commit)
         document = await remote.document(commit.path)
     except NotFound:
         return None
@@ -163,6 +164,16 @@ async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:
     if crc32 != commit.crc32 or document.size not in {None, commit.size}:
         raise OutcomeUnknown(f"another document stands at {commit.path} now")
     return _wire.Stored(document.document_id, _wire.latest(versions))
+
+
+async def _versions(remote: Remote, commit: Commit) -> tuple[_wire.Version, ...]:
+    """Of the document. For a new one they only give it a number, which older servers do without."""
+    try:
+        return await remote.versions(commit.path)
+    except AsyncUploadError as error:
+        if commit.existed or not lacks_operation(error):
+            raise
+        return ()
 
 
 def _ours(commit: Commit, versions: tuple[_wire.Version, ...]) -> _wire.Version | None:

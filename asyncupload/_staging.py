@@ -77,10 +77,8 @@ class Tally:
     parts: list[Part] = field(default_factory=list)
     """Kept (some bytes per chunk) to say which chunk was doubled or lost, should the whole not be right."""
     doubtful: set[int] = field(default_factory=set)
-    """Numbers of chunks that went again after their reply was lost."""
-    turned_away: set[int] = field(default_factory=set)
-    """Numbers of chunks that went again after a bare 503. It is mostly said before the server has seen them, but some
-    gateways say it also of a server that they lost in the middle."""
+    """Numbers of chunks that went again although they may have been appended: their reply was lost, or was a bare 503.
+    That is mostly said before the server has seen anything, but some gateways say it of one that they have lost."""
     staged_crc32: int | None = None
     complete: bool = False
     """Whether the last chunk is among them."""
@@ -103,12 +101,7 @@ class Tally:
     @property
     def proven(self) -> bool:
         """Whether the checksum of what was staged says all there is to know."""
-        return self.staged_crc32 is not None and not self.perhaps_twice and not self.blind
-
-    @property
-    def perhaps_twice(self) -> set[int]:
-        """Numbers of chunks of which a first copy may have been appended, or may yet be."""
-        return self.doubtful | self.turned_away
+        return self.staged_crc32 is not None and not self.doubtful and not self.blind
 
     def require_proof(self, path: str) -> None:
         """Compare what the server staged with what was read.
@@ -126,7 +119,7 @@ class Tally:
                 )
             )
         if self.staged_crc32 is not None and self.staged_crc32 != self.crc32:
-            why = _checksum.explain(self.parts, self.staged_crc32, self.perhaps_twice)
+            why = _checksum.explain(self.parts, self.staged_crc32, self.doubtful)
             raise StartOver(
                 ChecksumMismatch(
                     f"{path}: the server staged other bytes than were sent (its CRC-32 is {self.staged_crc32:08X}, "
@@ -136,7 +129,7 @@ class Tally:
                 ),
                 # A chunk that went again may have been there already, or have come late: the line's fault, and no
                 # corruption.
-                Reason.LOST if self.perhaps_twice else Reason.MISMATCH,
+                Reason.LOST if self.doubtful else Reason.MISMATCH,
             )
 
 
@@ -276,12 +269,12 @@ class Staging:
             StartOver: Something else is staged, or may be by the time it is stored. Another handler may do better.
         """
         tally.require_proof(self.path)
-        if not tally.perhaps_twice or not self._rereadable:  # what cannot begin anew is compared when it is stored
+        if not tally.doubtful or not self._rereadable:  # what cannot begin anew is compared when it is stored
             return
         if not await self._patience.persist(lambda: self._remote.takes_no_more(handler)):
             raise StartOver(
                 AsyncUploadError(
-                    f"{self.path}: the reply to chunk {min(tally.perhaps_twice)} was lost, and the server takes chunks "
+                    f"{self.path}: the reply to chunk {min(tally.doubtful)} was lost, and the server takes chunks "
                     "after the last one, so a late copy of it could still be appended; nothing was stored"
                 )
             )
@@ -353,7 +346,7 @@ class Staging:
         if error.outcome is Outcome.UNKNOWN and error.transient:
             self._prove_or_start_over(error, chunk, size, tally)
         elif isinstance(error, ForeignReply) and error.status == 503 and error.retry_after is None:
-            tally.turned_away.add(chunk.number)
+            tally.doubtful.add(chunk.number)
 
     def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
         """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""

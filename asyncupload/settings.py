@@ -135,15 +135,15 @@ def prove_late_losses(loss: Loss) -> bool:
     """Whether to send the chunk again and let the checksum of the whole judge, rather than begin anew.
 
     If more than half of the file is sent, the rest costs less than all of it; and a source that cannot be read twice
-    leaves no choice. An upload that has begun anew twice meets losses in every pass: to go on is its better chance.
+    leaves no choice. An upload that has begun anew already meets losses in every pass: to go on is its better chance.
     Being wrong is safe either way: nothing is stored whose checksum differs.
     """
     late = loss.size is not None and loss.sent > loss.size / 2
     return late or not loss.rereadable or loss.restarted >= HOPEFUL_RESTARTS
 
 
-HOPEFUL_RESTARTS = 2
-"""Restarts after which a pass without any loss is not to be hoped for."""
+HOPEFUL_RESTARTS = 1
+"""Restarts, after which a pass without any loss is not to be hoped for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

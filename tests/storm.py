@@ -30,7 +30,7 @@ from pathlib import Path
 
 from full_disk import FULL, logs_on_full_disks
 from verdicts import Journey, judge
-from weather import AWAY, CHUNK, DAMAGE, GATEWAY, GOAL, RATES, SETTINGS, Round, round_of
+from weather import AWAY, CHUNK, DAMAGE, FEW, GATEWAY, GOAL, RATES, SETTINGS, Round, at_rate, round_of
 
 from asyncupload import Client, OutcomeUnknown
 from asyncupload.emulator import Emulator, Script
@@ -38,7 +38,6 @@ from asyncupload.emulator import Emulator, Script
 FOLDER = "/Finance/Reports"
 
 MOST_AT_ONCE = 8
-MOST_CHUNKS = 40
 
 
 async def run_round(seed: int, folder: Path) -> Round:
@@ -46,19 +45,19 @@ async def run_round(seed: int, folder: Path) -> Round:
     die = random.Random(seed)
     this, script = round_of(seed)
     blind = 0.0 if DAMAGE & set(this.faults) else 0.1
-    journeys = [_journey(die, number, blind) for number in range(die.randint(1, MOST_AT_ONCE))]
+    journeys = [_journey(die, number, blind, this.most_chunks) for number in range(die.randint(1, MOST_AT_ONCE))]
     paths = sorted({journey.to for journey in journeys})
     await play(this, script, journeys, {path for path in paths if die.random() < 0.3}, folder)
     return this
 
 
-def _journey(die: random.Random, number: int, blind: float) -> Journey:
+def _journey(die: random.Random, number: int, blind: float, most_chunks: int) -> Journey:
     """Every eighth or so goes where another goes, by the same client or by another; every eighth is cancelled.
 
     A share ``blind`` of the contents has chunks that the CRC-32 of the whole does not show. (Where the server itself
     doubles such a chunk, only the size of the document can tell, when it stands.)
     """
-    data = die.randbytes(die.randint(8, MOST_CHUNKS * CHUNK))
+    data = die.randbytes(die.randint(8, most_chunks * CHUNK))
     if die.random() < blind:
         data = b"\xff" * 4 + bytes(len(data)) + data[:8]
     number = 0 if die.random() < 0.125 else number
@@ -102,7 +101,9 @@ async def _prepare(server: Emulator, existing: set[str], history: int) -> None:
         for path in existing:
             with suppress(OutcomeUnknown):  # on a server on which it cannot be compared
                 await client.upload(b"before", to=path)
-            await server.add_versions(path, history)
+            await server.settled(5)
+            if history:
+                await server.add_versions(path, history)
 
 
 # ── all of them ──
@@ -218,7 +219,7 @@ def main() -> int:
     _tell(seen)
     if chosen.seed is not None:
         return len(seen.wrong)
-    low = [kind for kind in (f"{rate:.0%} of all requests" for rate in RATES) if seen.share(kind) < GOAL]
+    low = [kind for kind in (at_rate(rate, FEW) for rate in RATES) if seen.share(kind) < GOAL]
     for kind in low:
         print(f"too few were stored at {kind}")
     return len(seen.wrong) + len(low)

@@ -22,7 +22,17 @@ RATES = (0.12, 0.20)
 """Per request, however small, the login too, of everything that passes: for these the share stored has a goal."""
 
 GOAL = 0.95
-"""Of the uploads at one of RATES, on a server that has its operations."""
+"""Of the uploads of FEW chunks at one of RATES, on a server that has its operations."""
+
+FEW, MANY = 10, 40
+"""Chunks of an upload at most. Each chunk whose reply is lost may cost the pass, and nobody can ask the server: with
+forty of them at 20 %, one pass in some thirty gets through, and there are nine. Larger chunks are what helps there."""
+
+EVERYBODYS = frozenset({"recycle", "away", "forget-sessions", "forget-sessions-after"})
+"""Faults that all of a round's uploads meet together: at a rate per request there would be no server between them."""
+
+EVERYBODYS_RATE = 0.002
+"""Per request: about once in a round for each."""
 
 LATE = frozenset(
     {"drop-late", "fail-504-late", "slow", "gateway-reset", "gateway-502", "gateway-503", "gateway-504"},
@@ -96,6 +106,7 @@ class Round:
     seed: int
     rate: float | None = None
     """One of RATES; None if it is drawn, up to HIGHEST_RATE."""
+    most_chunks: int = MANY
     faults: dict[str, float] = field(default_factory=dict)
     """What can be met; with its rate, if that is its own."""
     variants: tuple[str, ...] = ()
@@ -124,7 +135,7 @@ class Round:
     @property
     def kind(self) -> str:
         """What its share is counted with."""
-        kind = f"{self.rate:.0%} of all requests" if self.rate else f"0 to {HIGHEST_RATE:.0%}, lasting faults too"
+        kind = at_rate(self.rate, self.most_chunks) if self.rate else f"0 to {HIGHEST_RATE:.0%}, lasting faults too"
         return f"{kind}, operations missing" if self.missing else kind
 
 
@@ -136,6 +147,7 @@ def round_of(seed: int) -> tuple[Round, Script]:
     this = Round(
         seed,
         rate,
+        die.choice((FEW, MANY)) if rate else MANY,
         faults,
         variants=die.choice(VARIANTS if rate else VARIANTS + HOPELESS),
         missing=tuple(die.sample(MISSING, die.randint(1, len(MISSING)))) if die.random() < 0.25 else (),
@@ -164,5 +176,13 @@ def some_of_all(seed: int) -> tuple[Script, dict[str, float]]:
 
 
 def all_that_pass(seed: int, rate: float) -> tuple[Script, dict[str, float]]:
-    """Every request meets something at this rate."""
-    return everywhere(rate, seed=seed), dict.fromkeys(sorted(PASSING), rate)
+    """Every request meets something at this rate, and everybody something together now and then."""
+    own = PASSING - EVERYBODYS
+    together_now_and_then = dict.fromkeys(sorted(EVERYBODYS), EVERYBODYS_RATE)
+    script = together(everywhere(rate, seed=seed, among=own), rates(together_now_and_then, seed=seed + 1))
+    return script, dict.fromkeys(sorted(own), rate) | together_now_and_then
+
+
+def at_rate(rate: float, most_chunks: int) -> str:
+    """What rounds at a rate are called."""
+    return f"{rate:.0%} of all requests, up to {most_chunks} chunks"
