@@ -338,21 +338,18 @@ class Staging:
         self._audience.tell(event)
 
     def _doubt(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
-        """Note what a failure leaves in doubt about the chunk.
+        """Note that a chunk goes again although it may have been appended: the checksum of the whole will show.
 
         Raises:
-            StartOver: Too much to go on.
+            StartOver: That would not show, or is likely to cost more than to begin anew.
         """
-        if error.outcome is Outcome.UNKNOWN and error.transient:
-            self._prove_or_start_over(error, chunk, size, tally)
-        elif isinstance(error, ForeignReply) and error.status == 503 and error.retry_after is None:
-            tally.doubtful.add(chunk.number)
-
-    def _prove_or_start_over(self, error: AsyncUploadError, chunk: SealedChunk, size: int | None, tally: Tally) -> None:
-        """The reply to a chunk is lost. Sent again it may stand there twice: the checksum of the whole will show."""
-        blind = tally.blind_to(chunk)
+        lost = error.outcome is Outcome.UNKNOWN and error.transient
+        bare = isinstance(error, ForeignReply) and error.status == 503 and error.retry_after is None
+        if not lost and not bare:
+            return
         loss = Loss(tally.sent, size, self._rereadable, self._restarted)
-        if not self.settings.prove(loss) or (blind and self._rereadable):
+        unseen = tally.blind_to(chunk) and self._rereadable
+        if unseen or (lost and not self.settings.prove(loss)):
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED

@@ -211,6 +211,18 @@ async def test_restarts_are_bounded_by_bytes_and_by_time(rules: Retries, handler
         await _nothing_left(server)
 
 
+async def test_a_chunk_that_a_bare_503_turned_away_is_doubted_also_where_no_checksum_shows_it(tmp_path: Path) -> None:
+    """Some gateways say so of a server that they have lost, and which has the chunk. Doubled zeros behind four bytes of
+    FF leave the CRC-32 as it was."""
+    data = b"\xff" * 4 + bytes(3 * CHUNK)
+    script = at({("UploadFileChunk", 2): "gateway-503"})
+    async with Emulator(tmp_path, script=script, slow=0.2, gateway=0.01) as server:
+        async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
+            receipt = await client.upload(data, to=TO)
+        assert receipt.restarted == 1
+        await _stored_once(server, data)
+
+
 async def test_restarts_wait_longer_each_time(tmp_path: Path) -> None:
     """An application pool that recycles answers 502 for some seconds: three restarts at once would all meet it."""
     rules = replace(PATIENT.retries, restarts=2, first_wait=0.2, longest_wait=10.0)
