@@ -21,7 +21,6 @@ def hurried(seed: int) -> crash.Round:
     return replace(crash.round_of(seed), processes=1, files=20, frozen=0.0, hurried=True)
 
 
-@pytest.mark.xfail(strict=False, reason="killed processes now find check-outs that they take for another program's")
 @pytest.mark.timeout(300)
 async def test_a_load_that_is_killed_again_and_again_stores_every_file_once() -> None:
     """Faults 74 and 81: at random moments, at a request, between any two writes; on a server in trouble."""
