@@ -78,6 +78,15 @@ def asking() -> Iterator[None]:
         yield
 
 
+def interrupt(number: int, _: FrameType | None) -> None:  # noqa: ARG001  (a handler takes it)
+    """End a wait that nothing depends on any more.
+
+    Raises:
+        KeyboardInterrupt: Whatever the signal was.
+    """
+    raise KeyboardInterrupt
+
+
 def hang_up(number: int) -> None:
     """If a terminal is gone, what is said goes nowhere, instead of failing."""
     if number != signal.SIGINT:

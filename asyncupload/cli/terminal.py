@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from asyncupload import _signals
 from asyncupload._shown import shown
 
 from .outlet import Outlet, Styled
@@ -146,10 +147,9 @@ def streams() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(KeyboardInterrupt):
-            out.drain(None)
-        with suppress(KeyboardInterrupt):
-            err.drain(STDERR_PATIENCE)
+        for outlet, seconds in ((out, None), (err, STDERR_PATIENCE)):
+            with suppress(KeyboardInterrupt), _signals.heeding(_signals.interrupt):
+                outlet.drain(seconds)
         sys.stdout, sys.stderr = before
 
 

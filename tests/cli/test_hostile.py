@@ -233,7 +233,7 @@ def refusing(kind: str) -> Callable[[str, str], Answer]:
             return Answer(302, headers={"Location": f"http://evil.example/{FOR_XML[:0]}%1b]0;mine\x9b"})
         if operation == "AuthenticateUser" and kind == "a refusal later":
             return Answer(200, '<root success="true" ticket="t" />')
-        return Answer(200, f'<root success="false" error={quoteattr(FOR_XML, {chr(10): "&#10;"})} errorCode="9999" />')
+        return Answer(200, f'<root success="false" error={quoteattr(FOR_XML, {chr(10): "&#10;"})} errorCode="4444" />')
 
     return answer
 
