@@ -46,7 +46,7 @@ class Settlement:
     Args:
         patience: The upload's.
         commit: What was asked for.
-        request: Sends the same request once more. Told whether the one before must have ended.
+        request: Sends the same request once more. Told whether the one before must have ended. None to look only.
         ends: When the server must have ended with the request, by the clock of ``anyio.current_time``.
         error: How the request ended, if it was no answer. One that took too long is likely to be at work yet: half of
             the time goes by before it is repeated, even where that is safe.
@@ -56,7 +56,7 @@ class Settlement:
         self,
         patience: Patience,
         commit: Commit,
-        request: Callable[[bool], Awaitable[_wire.Stored]],
+        request: Callable[[bool], Awaitable[_wire.Stored]] | None,
         *,
         ends: float,
         error: AsyncUploadError | None = None,
@@ -69,7 +69,7 @@ class Settlement:
         slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
         self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
         self._looks = 0
-        self._may_repeat = True
+        self._may_repeat = request is not None
         self._why = "no look was answered in time"
 
     async def run(self) -> _wire.Stored:
@@ -124,9 +124,9 @@ class Settlement:
 
     async def _repeat(self, *, ended: bool) -> ServerError | None:
         """Send the request once more; returns the server's refusal, if it was one."""
-        refusal = None
+        refusal, request = None, cast(Callable[[bool], Awaitable[_wire.Stored]], self._request)
         try:
-            await self._remote.with_ticket(lambda: self._request(ended))
+            await self._remote.with_ticket(lambda: request(ended))
         except AsyncUploadError as error:
             if error.outcome is Outcome.NOT_APPLIED and error.transient:
                 raise

@@ -1,5 +1,6 @@
 """One file up: look first, open a handler, send chunks, compare, finalize, settle; clean up on every other way out."""
 
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -80,6 +81,9 @@ class Upload:
             chunk_size=task.chunk_size,
         )
         self._passes = Passes(self._staging, task.source, threads, audience, log)
+        # One for all passes: what an earlier one has made after all is known by it.
+        self._token = f"[upload {secrets.token_hex(4)}]"
+        self._asked_to_store = False
 
     async def run(self) -> Receipt:
         """Bring the source to its destination, and say in one line of the log how it ended.
@@ -162,7 +166,7 @@ class Upload:
     # ── the document ──
 
     async def _finalize(self, handler: Handler, place: Place, tally: Tally) -> _wire.Stored:
-        token = f"[upload {secrets.token_hex(4)}]" if place.exists else ""
+        token = self._token if place.exists else ""
         comment = " ".join(filter(None, (self._task.comment, token)))
 
         commit = Commit(
@@ -181,9 +185,15 @@ class Upload:
                 handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
             )
 
+        again, self._asked_to_store = self._asked_to_store, True
+        if again and (found := await self._found(commit)):
+            return found
         await self._keeper.require_unchanged(place)
         try:
-            return await self._stored(handler, commit, request)
+            stored = await self._stored(handler, commit, request)
+            if again:
+                await self._found(commit)  # raises if the request of an earlier pass has come about as well
+            return stored
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 raise
@@ -214,11 +224,27 @@ class Upload:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
         gone = type(error) is ServerError and error.code in {None, 4000}
         if gone or isinstance(error, AlreadyExists):
-            if found := await self._found(commit):
+            found = await self._found(commit)
+            if not found and gone and (place.exists or not self._remote.creates_only):
+                found = await self._found_in_time(commit)
+            if found:
                 return found
             if gone:
                 await self._start_over_if_ours(error, place)
         raise error
+
+    async def _found_in_time(self, commit: Commit) -> _wire.Stored | None:
+        """What a request that is running yet will have made, within ``timeouts.settle``.
+
+        A handler that is gone at this moment may be the other request's, and to begin anew would make a second version.
+        """
+        try:
+            return await Settlement(self._patience, commit, None, ends=math.inf).run()
+        except (StoredTwice, StoredDifferently):
+            raise
+        except OutcomeUnknown as error:
+            self._log.warning("not_found", reason=str(error))
+            return None
 
     async def _found(self, commit: Commit) -> _wire.Stored | None:
         """What stands at the destination, if it is ours; None also if another document does, or nobody can tell.

@@ -105,6 +105,31 @@ async def test_a_version_that_takes_longer_than_anybody_looks_is_unknown_and_com
         assert count(server, "DeleteUploadHandler") == 0
 
 
+@pytest.mark.parametrize("operation", [ADD, PLAIN])
+async def test_a_version_that_a_gateway_asked_for_twice_is_waited_for(operation: str, tmp_path: Path) -> None:
+    """The second request was refused, since the first had the handler, and works on it."""
+    missing = (CREATE,) if operation == PLAIN else ()
+    async with slow_server(tmp_path, at({(operation, 1): "gateway-again"}), missing=missing) as (server, client):
+        if operation == ADD:
+            await client.upload(b"before", to=TO)
+        receipt = await client.upload(b"data", to=TO)
+        (document,) = await server.documents()
+        assert document.latest.number == receipt.version_id
+        assert (receipt.restarted, count(server, operation), await server.open_handlers()) == (0, 1, [])
+
+
+async def test_one_that_comes_about_after_that_is_found_by_the_next_pass(tmp_path: Path) -> None:
+    script = at({(ADD, 1): "gateway-again", ("CreateUploadHandler", 3): "slow", ("UploadFileChunk", 3): "slow"})
+    settings = within(finalize=30, settle=0.05)
+    async with slow_server(tmp_path, script, settings, slow=0.3) as (server, client):
+        await client.upload(b"before", to=TO)
+        receipt = await client.upload(b"data", to=TO)
+        assert receipt.restarted == 1
+        (document,) = await server.documents()
+        assert [version.number for version in document.versions][1:] == [receipt.version_id]
+        assert (count(server, ADD), await server.open_handlers()) == (1, [])
+
+
 async def test_two_versions_with_our_token_are_said_and_not_called_stored(tmp_path: Path) -> None:
     """As of a server that took longer than the time allowed for it, and of the repeat that was safe by then."""
     token = "[upload 0123abcd]"

@@ -35,7 +35,16 @@ EVERYBODYS_RATE = 0.002
 """Per request: about once in a round for each."""
 
 LATE = frozenset(
-    {"drop-late", "fail-504-late", "slow", "gateway-reset", "gateway-502", "gateway-503", "gateway-504"},
+    {
+        "drop-late",
+        "fail-504-late",
+        "slow",
+        "gateway-reset",
+        "gateway-502",
+        "gateway-503",
+        "gateway-504",
+        "gateway-again",
+    },
 )
 """Applied after the client was told that it was lost, or may have stopped waiting."""
 

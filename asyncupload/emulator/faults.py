@@ -133,6 +133,13 @@ _ALL = (
     Fault("gateway-502", "as slow, but after `gateway` seconds it is HTTP 502", gateways.giving_up(502), _YES),
     Fault("gateway-503", "as slow, but after `gateway` seconds it is HTTP 503", gateways.giving_up(503), _YES),
     Fault("gateway-504", "as slow, but after `gateway` seconds it is HTTP 504", gateways.giving_up(504), _YES),
+    Fault(
+        "gateway-again",
+        "as slow, but after `gateway` seconds it is sent once more, and refused since its handler is taken",
+        gateways.send_again,
+        _YES,
+        _FINALIZE,
+    ),
     Fault("answer-twice", "applied; the answer is written twice, at once", gateways.answer_twice, _YES),
     Fault(
         "answer-twice-late",

@@ -7,7 +7,7 @@ from asyncupload.emulator.exchange import Exchange
 from asyncupload.emulator.forms import Form
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.pages import page
-from asyncupload.emulator.replies import Reply
+from asyncupload.emulator.replies import Answer, Refusal, Reply
 
 
 async def slow(exchange: Exchange, rest: Rest) -> Reply:
@@ -25,6 +25,18 @@ def giving_up(status: int | None) -> Act:
         return page(status)
 
     return act
+
+
+async def send_again(exchange: Exchange, rest: Rest) -> Reply:
+    """A gateway that loses its patience and sends the request once more: the answer to that is all that its client
+    sees, while the first runs on."""
+    with anyio.move_on_after(exchange.measures.gateway):
+        return await exchange.slowly(rest)
+    return await exchange.answer(_invalid_handler)
+
+
+def _invalid_handler(_: Desk, __: Form) -> Answer:
+    raise Refusal(4000, "Invalid upload handler.")
 
 
 async def answer_twice(exchange: Exchange, rest: Rest) -> Reply:

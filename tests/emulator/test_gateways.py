@@ -70,6 +70,14 @@ async def test_a_second_finalize_of_a_handler_that_the_first_still_works_on_make
         assert not list((tmp_path / "staging").iterdir())
 
 
+async def test_a_gateway_that_asks_again_hands_on_the_refusal_and_the_first_runs_on(tmp_path: Path) -> None:
+    async with troubled(tmp_path, at({(FINALIZE, 1): "gateway-again"})) as (server, caller):
+        answer = await caller.call(FINALIZE, path="/Library/a", uploadHandler=await caller.staged())
+        assert (answer.code, await numbers(server)) == ("4000", [])
+        assert await server.settled()
+        assert await numbers(server) == [1_000_000]
+
+
 async def test_when_the_first_has_ended_its_handler_is_nobodys(tmp_path: Path) -> None:
     async with troubled(tmp_path, at({(FINALIZE, 1): "gateway-504"})) as (server, caller):
         handler = await caller.staged()
