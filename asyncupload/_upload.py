@@ -191,9 +191,6 @@ class Upload:
         await self._keeper.require_unchanged(place)
         try:
             stored = await self._stored(handler, commit, request)
-            if again:
-                await self._found(commit)  # raises if the request of an earlier pass has come about as well
-            return stored
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 raise
@@ -201,6 +198,9 @@ class Upload:
             if not handler.consumed:  # what was found was not made of it
                 await self._staging.discard(handler)
             return found
+        if again:
+            await self._found(commit)  # raises if the request of an earlier pass has come about as well
+        return stored
 
     async def _stored(
         self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
