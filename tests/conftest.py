@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -13,6 +14,11 @@ from blockbuster import blockbuster_ctx
 
 from asyncupload import Client, Retries, Settings, Timeouts
 from asyncupload.emulator import Emulator
+
+# In the background of a shell, or under nohup, these come to us ignored, and commands that we start would heed that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FOLDER = "/Finance/Reports"
 
