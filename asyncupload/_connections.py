@@ -6,6 +6,7 @@ last. An answer that something on the way delivers twice would so be the answer 
 
 import asyncio
 import functools
+import select
 import socket
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from aiohttp.http import RawResponseMessage
 
 TURNS = 3
 """Of the event loop: it asks the kernel in the first, hands over what was there in the second, and whoever waits for it
-has it in the third. To look at the socket itself would tell nothing under TLS, where the library's own words arrive."""
+has it in the third."""
 
 NOTHING_LEFT = "asyncupload: nothing was left unread"
 PROBE = f"HTTP/1.1 299 {NOTHING_LEFT}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -103,17 +104,31 @@ class Connections(aiohttp.TCPConnector):
 
 
 async def is_answered(writer: AbstractStreamWriter) -> bool:
-    """Whether an answer has begun while a request is yet being written.
+    """Whether an answer has begun while a request is yet being written, up to the moment when this returns.
 
     Of a connection of a lent session, the head of the answer must be complete to be seen.
     """
     line = getattr(writer, "protocol", None)
-    if not isinstance(line, Line):
+    ours = isinstance(line, Line)
+    if writer.output_size or not ours:
         await _have_heard_all()
-        return line is not None and bool(line.should_close)
-    if writer.output_size:
-        await _have_heard_all()
-    return line.heard > 0
+    heard = line.heard > 0 if isinstance(line, Line) else line is not None and bool(line.should_close)
+    return heard or _has_unread(getattr(writer, "transport", None))
+
+
+def _has_unread(transport: asyncio.Transport | None) -> bool:
+    """Whether the kernel has something of the other side, be it the end, that the loop has not fetched yet.
+
+    False under TLS, where that tells nothing: the library's own words arrive, too.
+    """
+    if transport is None or transport.get_extra_info("ssl_object") is not None:
+        return False
+    number = transport.get_extra_info("socket").fileno()
+    if not hasattr(select, "poll"):  # Windows, where any number may be asked about otherwise
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 GRACE = 2.0

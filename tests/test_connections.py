@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import anyio.to_thread
@@ -411,6 +411,46 @@ async def test_a_success_whose_beginning_comes_before_the_request_has_left_is_no
         finally:
             await transport.close()
     assert not delivery.complete
+
+
+class Echo(asyncio.Protocol):
+    """Answers the first request twice, the second time so many turns of the loop later, if nothing has come by then."""
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+        self._answered = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._line = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        reply = ok(data.rpartition(b"\r\n\r\n")[2])
+        self._line.write(reply)
+        self._answered += 1
+        if self._answered == 1:
+            self._later(reply, self._turns)
+
+    def _later(self, reply: bytes, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._later, reply, turns - 1)
+        elif not self._line.is_closing() and not select.select([self._line.get_extra_info("socket")], [], [], 0)[0]:
+            self._line.write(reply)
+
+
+@pytest.mark.parametrize("lent", [False, True], ids=["our session", "a lent one"])
+async def test_what_comes_in_the_very_moment_in_which_a_request_leaves_is_no_answer_to_it(lent: bool) -> None:
+    """It may lie in the kernel when the request is written: one that has come later could not be told apart."""
+    for turns in range(40):
+        server = await asyncio.get_running_loop().create_server(partial(Echo, turns), "127.0.0.1", 0)
+        async with server, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            transport = Transport(url, connect_timeout=5, session=session if lent else None)
+            try:
+                assert await posted(transport, b"first") == b"first"
+                with suppress(ConnectionLost):
+                    assert await posted(transport, b"second") == b"second", f"{turns} turns later"
+            finally:
+                await transport.close()
 
 
 @pytest.mark.parametrize("lent", [False, True], ids=["our session", "a lent one"])
