@@ -3,7 +3,10 @@
 import base64
 import html
 import re
+import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import SupportsIndex
 from urllib.parse import quote, quote_plus, unquote
 
 
@@ -34,8 +37,7 @@ class Secret:
             return text
         if self._written is None:
             page = html.escape(self._text)
-            address, form = quote(self._text, safe=""), quote_plus(self._text)
-            forms = {self._text, page, page.replace("&#x27;", "&#39;"), address, quote(self._text), form}
+            forms = {self._text, page, page.replace("&#x27;", "&#39;")} | _in_addresses(self._text)
             forms |= _in_base64(self._text)
             # The longest first, or what is left of one would still tell of it.
             ordered = sorted(forms, key=len, reverse=True)
@@ -51,6 +53,36 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+class Hidden(str):
+    """A text for a library that takes nothing else: it goes out as it is, and does not show itself where local
+    variables are shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'•••'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> "Hidden":
+        """Hidden too: what shows local variables cuts long ones first."""
+        return Hidden(super().__getitem__(key))
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty the package's frames of an error that came through them, and of those that it came from: bodies of requests
+    and answers may be in them. Where it came from can still be seen."""
+    package, seen, behind = __name__.partition(".")[0], set[int](), [error]
+    while behind:
+        one = behind.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_globals.get("__name__", "").partition(".")[0] == package:
+                with suppress(RuntimeError):  # it is not left yet
+                    frame.clear()
+        behind += [each for each in (one.__cause__, one.__context__) if each is not None]
 
 
 _USER_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"<>]+@", re.IGNORECASE)
@@ -87,6 +119,11 @@ def _unescaped(found: re.Match[str]) -> str:
     if byte:
         return f"%{byte}"
     return chr(int(unit, 16)) if unit else str(other)
+
+
+def _in_addresses(text: str) -> set[str]:
+    data = text.encode("utf-8", "surrogatepass")
+    return {quote(data, safe=""), quote(data), quote_plus(data)}
 
 
 _SHORTEST = 6

@@ -1,20 +1,16 @@
 """Passwords and tickets are seen by the server and by nobody else: not in a log, not in a repr, not in a traceback."""
 
 import asyncio
-import io
 import json
 import socket
-import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from bodies import joined
+from chains import with_locals
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
-from rich.traceback import Traceback
-from structlog.tracebacks import ExceptionDictTransformer
 
 from asyncupload import AsyncUploadError, Client, ConnectFailed, ConnectionLost, Settings
 from asyncupload._call import encode
@@ -91,29 +87,6 @@ def test_an_empty_secret_strikes_nothing_out(text: str) -> None:
 
 
 # ── tracebacks that show local variables ──────────────────────────────────────────────────────────────────────────────
-
-
-def with_locals(error: BaseException) -> str:
-    """All that the talkative ways of printing a traceback say of this one, causes included, nothing shortened."""
-    long = 100_000
-    page = Console(file=io.StringIO(), width=long, color_system=None)
-    page.print(
-        Traceback.from_exception(
-            type(error),
-            error,
-            error.__traceback__,
-            show_locals=True,
-            locals_max_length=long,
-            locals_max_string=long,
-            locals_hide_dunder=False,
-        )
-    )
-    assert isinstance(page.file, io.StringIO)
-    told = ExceptionDictTransformer(show_locals=True, locals_max_length=long, locals_max_string=long, max_frames=long)(
-        (type(error), error, error.__traceback__)
-    )
-    plain = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    return page.file.getvalue() + json.dumps(told, default=repr, ensure_ascii=False) + plain
 
 
 def test_the_tracebacks_of_these_tests_do_show_local_variables() -> None:
