@@ -82,7 +82,8 @@ class Opened:
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._remote!r}>"
+        # One that could not be made is shown by those who show what that came from.
+        return f"<{type(self).__name__} of {getattr(self, '_remote', None)!r}>"
 
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""

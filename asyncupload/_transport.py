@@ -1,5 +1,6 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
+import base64
 import email.utils
 import io
 import re
@@ -95,7 +96,7 @@ class Transport:
         self.threads: anyio.CapacityLimiter | None = None
 
     def __repr__(self) -> str:
-        return f"<Transport {self.url}>"
+        return f"<Transport {getattr(self, 'url', None)}>"
 
     def open(self, threads: anyio.CapacityLimiter | None = None) -> None:
         """May be used (again).
@@ -361,14 +362,13 @@ def _carried_by(session: Session, url: URL) -> Iterator[Secret]:
 def _passwords_of(session: Session) -> Iterator[str]:
     """Those for the server and for the proxy that it was made with, as they are and as they are sent."""
     # The library tells nobody of the proxy.
-    auths, proxy = [session.auth, getattr(session, "_default_proxy_auth", None)], getattr(session, "_default_proxy", "")
-    if proxy and (password := URL(proxy).password):
-        auths.append(aiohttp.BasicAuth(URL(proxy).user or "", password))
-    for auth in auths:
-        if auth is not None:
-            yield auth.password
-            with suppress(UnicodeError):  # then nothing can be sent
-                yield auth.encode().partition(" ")[2]
+    proxy = URL(getattr(session, "_default_proxy", None) or "")
+    auths = [auth for auth in (session.auth, getattr(session, "_default_proxy_auth", None)) if auth is not None]
+    for user, password in [(proxy.user, proxy.password), *((auth.login, auth.password) for auth in auths)]:
+        for encoding in ("latin-1", "utf-8"):
+            with suppress(UnicodeError):
+                yield base64.b64encode(f"{user}:{password}".encode(encoding)).decode()
+        yield password or ""
 
 
 def _seconds(text: str) -> float | None:
