@@ -2,6 +2,7 @@
 
 import base64
 import html
+import itertools
 import re
 import traceback
 from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ class Secret:
             forms |= _in_base64(self._text)
             # The longest first, or what is left of one would still tell of it.
             ordered = sorted(forms, key=len, reverse=True)
-            self._written = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+            self._written = re.compile("|".join(map(_pattern_of, ordered)), re.IGNORECASE)
         blotted = self._written.sub("•••", text)
         return "•••" if any(map(self._written.search, _plainer(blotted))) else blotted
 
@@ -126,6 +127,24 @@ def _in_addresses(text: str) -> set[str]:
     return {quote(data, safe=""), quote(data), quote_plus(data)}
 
 
+_TELLING = 4
+"""ASCII characters by which a secret is known, whatever became of the others."""
+
+_MISREAD = re.compile(r"[^\x00-\x7f]+")
+
+
+def _pattern_of(text: str) -> str:
+    """Whoever reads UTF-8 as something else, or something else as UTF-8, makes up to four other characters of each that
+    is not ASCII, or question marks."""
+    if sum(map(str.isascii, text)) < _TELLING:
+        return re.escape(text)
+    pattern, end = "", 0
+    for run in _MISREAD.finditer(text):
+        pattern += re.escape(text[end : run.start()]) + rf"[^\x00-\x3e\x40-\x7f]{{1,{4 * len(run[0])}}}"
+        end = run.end()
+    return pattern + re.escape(text[end:])
+
+
 _SHORTEST = 6
 """Characters of base64 that are no accident."""
 
@@ -133,8 +152,8 @@ _SHORTEST = 6
 def _in_base64(text: str) -> set[str]:
     """What is the same wherever ``text`` stands in what is written as base64: at each of three places its bits lie
     otherwise."""
-    data, found = text.encode("utf-8", "surrogatepass"), set[str]()
-    for before in range(3):
+    found, latin = set[str](), text.encode("latin-1", "replace")
+    for data, before in itertools.product({text.encode("utf-8", "surrogatepass"), latin}, range(3)):
         written = base64.b64encode(bytes(before) + data).decode()
         # Six bits a character: those that hold bits of a neighbour's are left standing.
         core = written[-(-8 * before // 6) : 8 * (before + len(data)) // 6]

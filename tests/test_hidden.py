@@ -185,6 +185,17 @@ async def test_a_server_that_says_it_back(who: str, answer: str) -> None:
         check(await fail(who, f"http://127.0.0.1:{port}"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+async def test_a_page_in_another_encoding(encoding: str) -> None:
+    async def talk(request: bytes, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        page = told(request).encode(encoding, "replace")
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+        await writer.drain()
+
+    async with talking(talk) as port:
+        check(await fail("a user", f"http://127.0.0.1:{port}"))
+
+
 async def test_a_login_that_gives_no_ticket() -> None:
     async with talking(saying("200 OK", lambda words: f'<r success="true" x="{_escaped(words)}"/>')) as port:
         check(await fail("a user", f"http://127.0.0.1:{port}"))

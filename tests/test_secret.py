@@ -81,6 +81,25 @@ def test_blotted_text_holds_the_secret_nowhere(secret: str, text: str) -> None:
     assert blotted.replace("•••", secret) == text, "more was struck out than the secret"
 
 
+WIDE = "Çok-gizli-şifre 1234€"
+
+
+@pytest.mark.parametrize("written", ["utf-8", "cp1254"])
+@pytest.mark.parametrize("read", ["utf-8", "cp1252", "latin-1", "ascii"])
+def test_it_is_struck_out_also_where_it_is_misread(written: str, read: str) -> None:
+    """As from a page in another encoding than it says."""
+    page = f"before {WIDE} after".encode(written).decode(read, "replace")
+
+    assert not any(part in Secret(WIDE).blot(page) for part in ("gizli", "ifre", "1234"))
+    assert Secret(WIDE).blot("nothing of it: ÇokÇok????") == "nothing of it: ÇokÇok????"
+
+
+@given(st.text(min_size=1))
+def test_any_text_can_be_a_secret(text: str) -> None:
+    for secret in (text, f"{text}\udce9"):  # undecodable bytes of the environment
+        assert secret not in Secret(secret).blot(f"<{secret}>")
+
+
 @given(st.text())
 def test_an_empty_secret_strikes_nothing_out(text: str) -> None:
     assert Secret("").blot(text) == text
