@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from asyncupload import AsyncUploadError, Client, ConnectFailed, ConnectionLost, Settings
 from asyncupload._call import encode
 from asyncupload._remote import Remote
-from asyncupload._secret import Secret
+from asyncupload._secret import Hidden, Secret
 from asyncupload._transport import Delivery, Transport
 from asyncupload._wire import authenticate, send_chunk
 from asyncupload.settings import Timeouts
@@ -129,6 +129,19 @@ def test_a_traceback_does_not_give_it_away() -> None:
     with pytest.raises(LookupError) as caught:
         fail(Secret(PASSWORD))
 
+    assert PASSWORD not in with_locals(caught.value)
+
+
+def test_a_text_for_a_library_does_not_show_itself_either_be_it_cut() -> None:
+    """What shows local variables cuts long ones before it shows them."""
+
+    def fail(header: str) -> None:
+        raise LookupError(len(header))
+
+    with pytest.raises(LookupError) as caught:
+        fail(Hidden(PASSWORD * 10))
+
+    assert "•••" in with_locals(caught.value)
     assert PASSWORD not in with_locals(caught.value)
 
 
