@@ -29,7 +29,9 @@ def repeating(refused: str, url: str) -> Iterator[str]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             operation = self.path.rpartition("/")[2]
-            status, answer = 407, f"{self.headers} {OF_PROXY} {quote(OF_PROXY)} {PASSWORD}".encode() + body[:500]
+            # The beginning is quoted in messages.
+            said = f"{OF_PROXY} {quote(OF_PROXY)} {PASSWORD} {self.headers['Proxy-Authorization']}"
+            status, answer = 407, f"{said} {self.headers}".encode() + body[:500]
             if operation != refused:
                 asked = urllib.request.Request(f"{url}/srv.asmx/{operation}", body, dict(self.headers))
                 with DIRECTLY.open(asked, timeout=PATIENCE) as there:
