@@ -11,6 +11,7 @@ from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call
 from ._outcome import lacks_operation, outcome_of
+from ._secret import forget_locals
 from ._transport import Delivery, Transport
 from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
 from .settings import KIB, MIB
@@ -75,6 +76,9 @@ class Asker:
             # The frames below hold what came back, which may echo a password or tell a ticket.
             error.__context__ = None
             raise error.with_traceback(None)  # noqa: B904  (from what it came from, if that may be seen)
+        except BaseException as error:  # a cancellation, or nothing that anybody expected: where is worth knowing
+            forget_locals(error)
+            raise
         self._understood = True
         return read
 

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from ._address import first_warning, unseen
 from ._body import Encoding
 from ._ending import SHARE
 from ._journeys import Journeys
@@ -55,7 +56,7 @@ class Opened:
         observers: Iterable[Observer] = (),
     ) -> None:
         # Wrapped before anything can fail: a traceback that shows local variables must not show these.
-        password, ticket = Secret.of(password), Secret.of(ticket)
+        password, ticket, url = Secret.of(password), Secret.of(ticket), unseen(url)
         self.settings = settings or Settings()
         timeouts = self.settings.timeouts
         self._transport = Transport(
@@ -81,13 +82,16 @@ class Opened:
         self._threads: Threads | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._remote!r}>"
+        # One that could not be made is shown by those who show what that came from.
+        return f"<{type(self).__name__} of {getattr(self, '_remote', None)!r}>"
 
     async def __aenter__(self) -> Self:
         """Nothing is asked of the server yet."""
         pool = DaemonThreads(READING_THREADS, "asyncupload-files")
         self._threads, self._pool = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads)), pool
         self._transport.open(self._threads.checksums)
+        if (warning := first_warning(self._transport.url)) is not None:
+            get_logger().warning("not_encrypted", reason=warning)
         return self
 
     async def __aexit__(

@@ -7,17 +7,8 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from ._secret import Secret
+from ._secret import Hidden, Secret
 from .errors import UsageError
-
-
-class Hidden(str):
-    """A header that goes out as it is, and does not show itself where local variables are shown."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'•••'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +51,13 @@ def _read(text: str) -> Proxy | None:
     text = text.strip()
     try:
         url = URL(text if "://" in text else f"http://{text}")
-        port = url.port
+        bare = URL.build(scheme=url.scheme, host=url.host or "", port=url.port)
     except ValueError:
         return None
-    if url.scheme not in {"http", "https"} or not url.host or not port:
+    if url.scheme not in {"http", "https"} or not bare.host or not bare.port:
         return None
-    bare = URL.build(scheme=url.scheme, host=url.host, port=port)
+    if "@" in url.raw_path + url.raw_query_string + url.raw_fragment:
+        return None  # a password with a slash in it: what stands before that is no host
     if url.user is None and url.password is None:
         return Proxy(bare)
     user, password = url.user or "", url.password or ""

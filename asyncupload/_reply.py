@@ -3,6 +3,7 @@
 Sources disagree on root names, on the case of attributes and on the form of refusals; the reader takes every variant.
 """
 
+import codecs
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -225,8 +226,10 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
 
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
     # Hidden before anything is cut: a cut through a secret would leave its first half standing. Without the NULs of
-    # UTF-16, between which nobody would find it.
-    return hide(answer.body.replace(b"\0", b"").decode("utf-8", "replace"))[:EXCERPT]
+    # UTF-16 that does not say so, between which nobody would find it.
+    marked = answer.body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = answer.body.decode("utf-16" if marked else "utf-8", "replace")
+    return hide(text.replace("\0", ""))[:EXCERPT]
 
 
 def _shown(text: str) -> str:

@@ -2,8 +2,12 @@
 
 import base64
 import html
+import itertools
 import re
+import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import SupportsIndex
 from urllib.parse import quote, quote_plus, unquote
 
 
@@ -34,12 +38,11 @@ class Secret:
             return text
         if self._written is None:
             page = html.escape(self._text)
-            address, form = quote(self._text, safe=""), quote_plus(self._text)
-            forms = {self._text, page, page.replace("&#x27;", "&#39;"), address, quote(self._text), form}
+            forms = {self._text, page, page.replace("&#x27;", "&#39;")} | _in_addresses(self._text)
             forms |= _in_base64(self._text)
             # The longest first, or what is left of one would still tell of it.
             ordered = sorted(forms, key=len, reverse=True)
-            self._written = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+            self._written = re.compile("|".join(map(_pattern_of, ordered)), re.IGNORECASE)
         blotted = self._written.sub("•••", text)
         return "•••" if any(map(self._written.search, _plainer(blotted))) else blotted
 
@@ -51,6 +54,36 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+class Hidden(str):
+    """A text for a library that takes nothing else: it goes out as it is, and does not show itself where local
+    variables are shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'•••'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> "Hidden":
+        """Hidden too: what shows local variables cuts long ones first."""
+        return Hidden(super().__getitem__(key))
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty the package's frames of an error that came through them, and of those that it came from: bodies of requests
+    and answers may be in them. Where it came from can still be seen."""
+    package, seen, behind = __name__.partition(".")[0], set[int](), [error]
+    while behind:
+        one = behind.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_globals.get("__name__", "").partition(".")[0] == package:
+                with suppress(RuntimeError):  # it is not left yet
+                    frame.clear()
+        behind += [each for each in (one.__cause__, one.__context__) if each is not None]
 
 
 _USER_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"<>]+@", re.IGNORECASE)
@@ -89,6 +122,29 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(unit, 16)) if unit else str(other)
 
 
+def _in_addresses(text: str) -> set[str]:
+    data = text.encode("utf-8", "surrogatepass")
+    return {quote(data, safe=""), quote(data), quote_plus(data)}
+
+
+_TELLING = 4
+"""ASCII characters by which a secret is known, whatever became of the others."""
+
+_MISREAD = re.compile(r"[^\x00-\x7f]+")
+
+
+def _pattern_of(text: str) -> str:
+    """Whoever reads UTF-8 as something else, or something else as UTF-8, makes up to four other characters of each that
+    is not ASCII, or question marks."""
+    if sum(map(str.isascii, text)) < _TELLING:
+        return re.escape(text)
+    pattern, end = "", 0
+    for run in _MISREAD.finditer(text):
+        pattern += re.escape(text[end : run.start()]) + rf"[^\x00-\x3e\x40-\x7f]{{1,{4 * len(run[0])}}}"
+        end = run.end()
+    return pattern + re.escape(text[end:])
+
+
 _SHORTEST = 6
 """Characters of base64 that are no accident."""
 
@@ -96,8 +152,8 @@ _SHORTEST = 6
 def _in_base64(text: str) -> set[str]:
     """What is the same wherever ``text`` stands in what is written as base64: at each of three places its bits lie
     otherwise."""
-    data, found = text.encode("utf-8", "surrogatepass"), set[str]()
-    for before in range(3):
+    found, latin = set[str](), text.encode("latin-1", "replace")
+    for data, before in itertools.product({text.encode("utf-8", "surrogatepass"), latin}, range(3)):
         written = base64.b64encode(bytes(before) + data).decode()
         # Six bits a character: those that hold bits of a neighbour's are left standing.
         core = written[-(-8 * before // 6) : 8 * (before + len(data)) // 6]

@@ -1,12 +1,13 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
+import base64
 import email.utils
 import io
-import ipaddress
 import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ import anyio.to_thread
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from ._address import endpoint
 from ._body import Base64, Body, Piece
 from ._connections import GRACE, Connections, Resolver, is_answered, leave_unfinished
 from ._proxy import proxy_for
@@ -83,7 +85,7 @@ class Transport:
         tls: ssl.SSLContext | None = None,
         connect_timeout: float,
     ) -> None:
-        self.url = _endpoint(url)
+        self.url = endpoint(url)
         self._addresses: dict[str, URL] = {}
         self._lent = session
         self._own: Session | None = None
@@ -94,7 +96,7 @@ class Transport:
         self.threads: anyio.CapacityLimiter | None = None
 
     def __repr__(self) -> str:
-        return f"<Transport {self.url}>"
+        return f"<Transport {getattr(self, 'url', None)}>"
 
     def open(self, threads: anyio.CapacityLimiter | None = None) -> None:
         """May be used (again).
@@ -110,11 +112,6 @@ class Transport:
         if self._own is not None:
             await self._own.close()
             self._own = None
-
-    @property
-    def unprotected(self) -> bool:
-        """Whether what goes to the server, passwords too, can be read on the way."""
-        return self.url.scheme == "http" and not _is_here(self.url.host or "")
 
     def hiding(self) -> Callable[[str], str]:
         """Strikes out of a text what travels with each request: the proxy's password, cookies, a lent session's
@@ -204,9 +201,11 @@ class Transport:
             headers=headers,
             **rest,
         ) as response:
-            content = await _read_at_most(response.content, request.limit)
             location, after = (response.headers.get(name, "") for name in ("Location", "Retry-After"))
-            return Answer(response.status, content, location, _seconds(after))
+            # In no variable: leaving the response may be interrupted.
+            return Answer(
+                response.status, await _read_at_most(response.content, request.limit), location, _seconds(after)
+            )
 
     def _translated(self, error: Exception, request: "_Request") -> AsyncUploadError:
         """Our word for it. The original is chained without its frames, and only if nothing has to be hidden in it."""
@@ -217,7 +216,7 @@ class Transport:
             return hide_ours(request.hide(text))
 
         failure = translate(error, f"{request.operation} at {self.url}", request.seconds, hide)
-        if hide(words(error)) == str(error):
+        if words(error, hide) == str(error) and hide(repr(error)) == repr(error):
             error.__context__ = error.__cause__ = None
             failure.__cause__ = error.with_traceback(None)
         return failure
@@ -314,18 +313,19 @@ async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
     return read.getvalue()
 
 
-def words(error: Exception) -> str:
+def words(error: Exception, hide: Callable[[str], str] = str) -> str:
     """Its text without what it quotes of the answer: bytes that may be a part of a ticket."""
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
         return "Server disconnected"
-    return re.split(r"\n|\\n|:\s*b['\"]", str(error), maxsplit=1)[0]
+    # Hidden before it is cut: a cut through a secret would leave its first half standing.
+    return re.split(r"\n|\\n|:\s*b['\"]", hide(str(error)), maxsplit=1)[0]
 
 
 def translate(error: Exception, where: str, seconds: float, hide: Callable[[str], str] = str) -> AsyncUploadError:
     """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
 
     def told(what: str) -> str:
-        return f"{where}: {what} ({hide(words(error)) or type(error).__name__})"
+        return f"{where}: {what} ({words(error, hide) or type(error).__name__})"
 
     match error:
         case aiohttp.InvalidURL():
@@ -343,37 +343,6 @@ def translate(error: Exception, where: str, seconds: float, hide: Callable[[str]
     return found
 
 
-def _endpoint(url: str) -> URL:
-    """The address of ``srv.asmx``.
-
-    Raises:
-        UsageError: It is no http(s) URL, or carries what must not be in one. The message shows no password.
-    """
-    shown = "the server's URL" if "@" in url else repr(url)
-    try:
-        parsed = URL(url.strip())
-    except ValueError as error:
-        raise UsageError(f"{shown} cannot be read as a URL; it looks like https://host/InfoRouter") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise UsageError(f"{shown} is not a server's URL; it looks like https://host/InfoRouter")
-    if parsed.user or parsed.password:
-        raise UsageError("the server's URL must not carry a user or a password: URLs end up in logs")
-    if parsed.query_string or parsed.fragment:
-        raise UsageError(f"{shown} must be given without a query and without a fragment")
-    path = parsed.path.rstrip("/")
-    return parsed.with_path(path if path.lower().endswith("/srv.asmx") else f"{path}/srv.asmx")
-
-
-def _is_here(host: str) -> bool:
-    """Whether requests to ``host`` do not leave this machine."""
-    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 TELLING = ("Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Auth-Token")
 """Headers of a lent session that let whoever reads them in."""
 
@@ -386,9 +355,20 @@ def _carried_by(session: Session, url: URL) -> Iterator[Secret]:
     values = [session.headers[name] for name in TELLING if name in session.headers]
     values += [part for value in values for part in value.split() if len(part) < len(value)]
     values += [morsel.value for morsel in session.cookie_jar.filter_cookies(url).values()]
-    if session.auth is not None:
-        values += [session.auth.password, session.auth.encode()]
-    return (Secret(value) for value in values if len(value) >= SHORTEST)
+    yield from (Secret(value) for value in values if len(value) >= SHORTEST)
+    yield from map(Secret, _passwords_of(session))
+
+
+def _passwords_of(session: Session) -> Iterator[str]:
+    """Those for the server and for the proxy that it was made with, as they are and as they are sent."""
+    # The library tells nobody of the proxy.
+    proxy = URL(getattr(session, "_default_proxy", None) or "")
+    auths = [auth for auth in (session.auth, getattr(session, "_default_proxy_auth", None)) if auth is not None]
+    for user, password in [(proxy.user, proxy.password), *((auth.login, auth.password) for auth in auths)]:
+        for encoding in ("latin-1", "utf-8"):
+            with suppress(UnicodeError):
+                yield base64.b64encode(f"{user}:{password}".encode(encoding)).decode()
+        yield password or ""
 
 
 def _seconds(text: str) -> float | None:

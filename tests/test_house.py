@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_outcome",
     ),
     # one thing once
-    ("_connections", "_proxy", "_transport", "_pipeline", "_retry"),
+    ("_address", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_asker", "_remote", "_patience"),
     # journeys

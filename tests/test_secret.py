@@ -1,25 +1,21 @@
 """Passwords and tickets are seen by the server and by nobody else: not in a log, not in a repr, not in a traceback."""
 
 import asyncio
-import io
 import json
 import socket
-import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from bodies import joined
+from chains import with_locals
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
-from rich.traceback import Traceback
-from structlog.tracebacks import ExceptionDictTransformer
 
 from asyncupload import AsyncUploadError, Client, ConnectFailed, ConnectionLost, Settings
 from asyncupload._call import encode
 from asyncupload._remote import Remote
-from asyncupload._secret import Secret
+from asyncupload._secret import Hidden, Secret
 from asyncupload._transport import Delivery, Transport
 from asyncupload._wire import authenticate, send_chunk
 from asyncupload.settings import Timeouts
@@ -85,35 +81,31 @@ def test_blotted_text_holds_the_secret_nowhere(secret: str, text: str) -> None:
     assert blotted.replace("•••", secret) == text, "more was struck out than the secret"
 
 
+WIDE = "Çok-gizli-şifre 1234€"
+
+
+@pytest.mark.parametrize("written", ["utf-8", "cp1254"])
+@pytest.mark.parametrize("read", ["utf-8", "cp1252", "latin-1", "ascii"])
+def test_it_is_struck_out_also_where_it_is_misread(written: str, read: str) -> None:
+    """As from a page in another encoding than it says."""
+    page = f"before {WIDE} after".encode(written).decode(read, "replace")
+
+    assert not any(part in Secret(WIDE).blot(page) for part in ("gizli", "ifre", "1234"))
+    assert Secret(WIDE).blot("nothing of it: ÇokÇok????") == "nothing of it: ÇokÇok????"
+
+
+@given(st.text(min_size=1))
+def test_any_text_can_be_a_secret(text: str) -> None:
+    for secret in (text, f"{text}\udce9"):  # undecodable bytes of the environment
+        assert secret not in Secret(secret).blot(f"<{secret}>")
+
+
 @given(st.text())
 def test_an_empty_secret_strikes_nothing_out(text: str) -> None:
     assert Secret("").blot(text) == text
 
 
 # ── tracebacks that show local variables ──────────────────────────────────────────────────────────────────────────────
-
-
-def with_locals(error: BaseException) -> str:
-    """All that the talkative ways of printing a traceback say of this one, causes included, nothing shortened."""
-    long = 100_000
-    page = Console(file=io.StringIO(), width=long, color_system=None)
-    page.print(
-        Traceback.from_exception(
-            type(error),
-            error,
-            error.__traceback__,
-            show_locals=True,
-            locals_max_length=long,
-            locals_max_string=long,
-            locals_hide_dunder=False,
-        )
-    )
-    assert isinstance(page.file, io.StringIO)
-    told = ExceptionDictTransformer(show_locals=True, locals_max_length=long, locals_max_string=long, max_frames=long)(
-        (type(error), error, error.__traceback__)
-    )
-    plain = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    return page.file.getvalue() + json.dumps(told, default=repr, ensure_ascii=False) + plain
 
 
 def test_the_tracebacks_of_these_tests_do_show_local_variables() -> None:
@@ -137,6 +129,19 @@ def test_a_traceback_does_not_give_it_away() -> None:
     with pytest.raises(LookupError) as caught:
         fail(Secret(PASSWORD))
 
+    assert PASSWORD not in with_locals(caught.value)
+
+
+def test_a_text_for_a_library_does_not_show_itself_either_be_it_cut() -> None:
+    """What shows local variables cuts long ones before it shows them."""
+
+    def fail(header: str) -> None:
+        raise LookupError(len(header))
+
+    with pytest.raises(LookupError) as caught:
+        fail(Hidden(PASSWORD * 10))
+
+    assert "•••" in with_locals(caught.value)
     assert PASSWORD not in with_locals(caught.value)
 
 

@@ -21,10 +21,11 @@ from conftest import FOLDER
 from multidict import CIMultiDict
 
 from asyncupload import Client, Settings
+from asyncupload._address import endpoint
 from asyncupload._body import SLICE as BASE64_SLICE
 from asyncupload._body import Base64, Body
 from asyncupload._reply import Answer
-from asyncupload._transport import SLICE, Delivery, Transport, _endpoint, _Payload, _seconds, translate
+from asyncupload._transport import SLICE, Delivery, Transport, _Payload, _seconds, translate
 from asyncupload.emulator import Emulator
 from asyncupload.errors import (
     AsyncUploadError,
@@ -532,7 +533,7 @@ def test_every_error_of_the_client_library_has_a_word_of_ours() -> None:
     ],
 )
 def test_addresses_are_completed(given: str, asked: str) -> None:
-    assert str(_endpoint(given)) == asked
+    assert str(endpoint(given)) == asked
 
 
 @pytest.mark.parametrize(
@@ -551,7 +552,7 @@ def test_addresses_are_completed(given: str, asked: str) -> None:
 )
 def test_addresses_that_cannot_work_are_refused(given: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        _endpoint(given)
+        endpoint(given)
     assert "hush-hush" not in str(caught.value)
 
 

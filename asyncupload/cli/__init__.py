@@ -54,7 +54,8 @@ def commands() -> None:
     """Bring files into an infoRouter document server: in order, CRC-checked, exactly once.
 
     Every option can also be given in the environment: --chunk-size as ASYNCUPLOAD_CHUNK_SIZE, and so on. The password
-    is only taken from ASYNCUPLOAD_PASSWORD, --password-file, --password-command, or a prompt.
+    is only taken from ASYNCUPLOAD_PASSWORD, --password-file, --password-command, or a prompt, and a
+    session's ticket only from ASYNCUPLOAD_TICKET, --ticket-file, or --ticket-command.
 
     \b
     Exit codes: 0 all stored or unchanged    1 some failed            2 usage or manifest

@@ -30,7 +30,7 @@ def bench(connection: Connection, seconds: float, largest: int, voice: Voice) ->
     """Measure the line to the server, and propose settings. Nothing is stored: every upload is given up and deleted."""
 
     def measured() -> list[Rate]:
-        client = connection.client(Settings(chunk_size=largest))
+        client = connection.client(voice, Settings(chunk_size=largest))
 
         async def work() -> list[Rate]:
             async with client:

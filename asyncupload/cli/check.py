@@ -23,7 +23,7 @@ def check(connection: Connection, chunk_size: int, voice: Voice) -> int:
 
     def checked() -> ServerReport:
         # Made before the loop: it may ask for the password.
-        client = connection.client(Settings(chunk_size=chunk_size))
+        client = connection.client(voice, Settings(chunk_size=chunk_size))
 
         async def work() -> ServerReport:
             async with client:

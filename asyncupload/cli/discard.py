@@ -25,7 +25,7 @@ def discard(handlers: tuple[str, ...], connection: Connection, voice: Voice) -> 
             return max([await _discarded(client, handler, voice) for handler in handlers])
 
     try:
-        client = connection.client()
+        client = connection.client(voice)
         return run(lambda: work(client))
     except AsyncUploadError as error:
         return results.failed(error, "", voice)

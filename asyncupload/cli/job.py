@@ -53,7 +53,7 @@ class Job:
 
     def client(self) -> Client:
         """Not yet opened. May ask for the password: see `Connection.client`."""
-        return self.connection.client(self.settings)
+        return self.connection.client(self.voice, self.settings)
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ def verify_ledger(file: Path, connection: Connection, voice: Voice, *, at_once: 
     try:
         for _ in read(file):  # all of it, before the first document is asked about
             tally.entries += 1
-        client = connection.client(Settings())
+        client = connection.client(voice, Settings())
         run(work)
     except AsyncUploadError as error:
         return results.failed(error, str(file), voice, **tally.numbers)

@@ -1,12 +1,9 @@
 """What several commands are told: the server, the credentials, how to speak. One rule names every environment
 variable."""
 
-import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncupload import _signals
+from asyncupload._secret import Secret
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
 from . import terminal
+from .credentials import Origins, program, refusing
 
 if TYPE_CHECKING:
     from asyncupload.client import Client
 
 PREFIX = "ASYNCUPLOAD_"
+_PASSWORD, _TICKET = f"{PREFIX}PASSWORD", f"{PREFIX}TICKET"
 
 Command = Callable[..., Any]
 
@@ -35,81 +35,57 @@ def option(name: str, *more: str, **rest: Any) -> Callable[[Command], Command]:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """Which server, and as whom."""
-
-    server: str
-    user: str | None
-    password_file: Path | None
-    password_command: str | None
-    ticket: str | None
-    ca_file: Path | None
-
-    def client(self, settings: Settings | None = None) -> "Client":
-        """A client, not yet opened.
-
-        May ask for the password, or run the command that knows it: to be called where a Ctrl-C still ends that.
-
-        Raises:
-            UsageError: There is neither a ticket nor a user with a password, or the URL cannot be one.
-        """
-        ticket = self.ticket or None
-        if ticket is None and not self.user:
-            raise UsageError("who are you? give --user (or ASYNCUPLOAD_USER) and a password, or --ticket")
-        from asyncupload.client import Client  # noqa: PLC0415  (not for those who get no further)
-
-        return Client(
-            self.server,
-            user=None if ticket else self.user,
-            password=None if ticket else self._password(),
-            ticket=ticket,
-            ca_file=self.ca_file,
-            settings=settings,
-        )
-
-    def _password(self) -> str:
-        if self.password_command:
-            with _signals.asking():
-                return _first_line_of(self.password_command)
-        if self.password_file:
-            return _first_line(_text_of(self.password_file), f"the password file {self.password_file}")
-        # Read here and not by an option: what is on a command line, everybody on the machine can list.
-        if password := os.environ.get(PREFIX + "PASSWORD"):
-            return password
-        if sys.stdin is not None and sys.stdin.isatty() and terminal.watched():
-            with _signals.asking():
-                return terminal.ask_secret(f"Password of {self.user}")
-        raise UsageError("no password: set ASYNCUPLOAD_PASSWORD, or give --password-file or --password-command")
-
-
-def _first_line_of(command: str) -> str:
-    try:
-        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
-    except (OSError, ValueError, IndexError, subprocess.CalledProcessError) as error:
-        raise UsageError(f"--password-command failed: {error}") from error
-    return _first_line(done.stdout, "--password-command")
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the password file {file} cannot be read: {error}") from error
-
-
-def _first_line(text: str, where: str) -> str:
-    line = text.partition("\n")[0].rstrip("\r")
-    if not line:
-        raise UsageError(f"{where} gave no password in its first line")
-    return line
-
-
-@dataclass(frozen=True, slots=True)
 class Voice:
     """How to speak."""
 
     json: bool
     quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which server, and as whom."""
+
+    server: str = field(repr=False)
+    user: str | None
+    password: Origins
+    ticket: Origins
+    ca_file: Path | None
+
+    def client(self, voice: Voice, settings: Settings | None = None) -> "Client":
+        """A client, not yet opened.
+
+        May ask for the password, or run the command that knows it: to be called where a Ctrl-C still ends that. Warns
+        before that of a server that is asked without encryption.
+
+        Raises:
+            UsageError: There is neither a ticket nor a user with a password, or the URL cannot be one.
+        """
+        from asyncupload._address import endpoint, first_warning  # noqa: PLC0415  (not for those who get no further)
+        from asyncupload.client import Client  # noqa: PLC0415
+
+        warning = first_warning(endpoint(self.server))
+        if warning is not None and not voice.quiet:
+            terminal.warn(f"asyncupload: {warning}")
+        ticket = self.ticket.find()
+        if ticket is None and not self.user:
+            raise UsageError(
+                f"who are you? give --user (or {PREFIX}USER) and a password; or, for a ticket, {self.ticket.named}"
+            )
+        return Client(
+            self.server,
+            user=None if ticket else self.user,
+            password=None if ticket else self.password.find() or self._asked(),
+            ticket=ticket,
+            ca_file=self.ca_file,
+            settings=settings,
+        )
+
+    def _asked(self) -> Secret:
+        if sys.stdin is not None and sys.stdin.isatty() and terminal.watched():
+            with _signals.asking():
+                return Secret(terminal.ask_secret(f"Password of {self.user}"))
+        raise UsageError(f"no password: {self.password.named}")
 
 
 def connection_options(command: Command) -> Command:
@@ -118,21 +94,21 @@ def connection_options(command: Command) -> Command:
     @option("--server", required=True, metavar="URL", help="The server, as https://host/InfoRouter.")
     @option("--user", metavar="NAME", help="Login name.")
     @option("--password-file", type=_FILE, help="Its first line is the password.")
-    @option("--password-command", metavar="CMD", help="A command whose first line of output is the password.")
-    @option("--ticket", metavar="T", help="The ticket of a session, instead of user and password.")
+    @option(
+        "--password-command", type=program, metavar="CMD", help="A command whose first line of output is the password."
+    )
+    @option("--ticket-file", type=_FILE, help="Its first line is a session's ticket, instead of user and password.")
+    @option(
+        "--ticket-command", type=program, metavar="CMD", help="A command whose first line of output is that ticket."
+    )
+    @refusing("password", _PASSWORD)
+    @refusing("ticket", _TICKET)
     @option("--ca-file", type=_FILE, help="Certificate authorities to trust (PEM).")
     @wraps(command)
-    def wrapped(
-        server: str,
-        user: str | None,
-        password_file: Path | None,
-        password_command: str | None,
-        ticket: str | None,
-        ca_file: Path | None,
-        **rest: Any,
-    ) -> Any:
-        connection = Connection(server, user, password_file, password_command, ticket, ca_file)
-        return command(connection=connection, **rest)
+    def wrapped(server: str, user: str | None, ca_file: Path | None, **rest: Any) -> Any:
+        password = Origins("password", _PASSWORD, rest.pop("password_file"), rest.pop("password_command"))
+        ticket = Origins("ticket", _TICKET, rest.pop("ticket_file"), rest.pop("ticket_command"))
+        return command(connection=Connection(server, user, password, ticket, ca_file), **rest)
 
     return wrapped
 

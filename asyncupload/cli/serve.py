@@ -63,7 +63,12 @@ def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Com
     help="Where documents are kept; by default in a temporary folder, until the server stops.",
 )
 @option("--user", default="demo", show_default=True, help="The one user's login name.")
-@option("--password", default="demo", show_default=True, help="The user's password.")
+@option(
+    "--password",
+    default="demo",
+    show_default=True,
+    help="The user's password, for all on this machine to read; better in ASYNCUPLOAD_PASSWORD.",
+)
 @option(
     "--folder",
     multiple=True,

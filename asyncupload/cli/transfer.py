@@ -57,7 +57,7 @@ def _brought(
     work: Callable[[Client, Listener], Coroutine[Any, Any, T]],
 ) -> T:
     # Made before the loop and before the bar: it may ask for the password.
-    client = connection.client(settings)
+    client = connection.client(voice, settings)
     with shown(voice, title) as show:
         done: list[T] = []
 

@@ -43,7 +43,8 @@ def command(name: str) -> click.Command:
 
 
 def options(name: str) -> list[click.Option]:
-    return [parameter for parameter in command(name).params if isinstance(parameter, click.Option)]
+    """Those that are offered."""
+    return [one for one in command(name).params if isinstance(one, click.Option) and not one.hidden]
 
 
 def test_these_are_the_commands() -> None:
@@ -123,13 +124,14 @@ def test_every_options_environment_name_is_its_long_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
-def test_a_password_on_the_command_line_is_not_offered(name: str) -> None:
-    assert "--password" not in {word for option in options(name) for word in option.opts}
+def test_neither_a_password_nor_a_ticket_is_offered_on_the_command_line(name: str) -> None:
+    assert not {"--password", "--ticket"} & {word for option in options(name) for word in option.opts}
 
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
 def test_a_client_command_takes_the_connection_and_the_voice(name: str) -> None:
-    connection = {"--server", "--user", "--password-file", "--password-command", "--ticket", "--ca-file"}
+    secrets = {"--password-file", "--password-command", "--ticket-file", "--ticket-command"}
+    connection = {"--server", "--user", "--ca-file"} | secrets
     voice = {"--json", "--quiet", "-q", "--verbose", "-v"}
     words = {word for option in options(name) for word in option.opts}
     assert connection | voice <= words

@@ -7,6 +7,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from chains import with_locals
+
+from asyncupload import UsageError, _address
+from asyncupload.cli.credentials import Origins, program
 
 from .commands import PATIENCE, Ended, run, run_in_shell, terminal
 from .conftest import CHUNK, PASSWORD, Here, Server
@@ -69,7 +73,8 @@ def test_where_nobody_can_be_asked_it_says_where_passwords_come_from(server: Ser
 
 
 def test_without_user_and_ticket_it_asks_who(server: Server, here: Here) -> None:
-    usage(here("check", "--server", server.url), "--user", "ASYNCUPLOAD_USER", "--ticket")
+    words = ("--user", "ASYNCUPLOAD_USER", "ASYNCUPLOAD_TICKET", "--ticket-file", "--ticket-command")
+    usage(here("check", "--server", server.url), *words)
 
 
 def test_missing_credentials_are_told_in_json_too(server: Server, file: Path, here: Here) -> None:
@@ -80,7 +85,7 @@ def test_missing_credentials_are_told_in_json_too(server: Server, file: Path, he
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"", "gave no password"), (b"\nsecond\n", "gave no password"), (b"\xff\n", "cannot be read")]
+    ("content", "told"), [(b"", "gave no password"), (b"\nsecond\n", "gave no password"), (b"\xff\n", "no text")]
 )
 def test_a_password_file_without_a_password_is_named(
     server: Server, here: Here, tmp_path: Path, content: bytes, told: str
@@ -95,39 +100,137 @@ def test_a_missing_password_file_is_named(server: Server, here: Here, tmp_path: 
     usage(ended, "--password-file", str(tmp_path / "none"), "does not exist")
 
 
+SECRETS = ["password", "ticket"]
+SPARE = "--token=a-spare-key"
+HUSH = "hush-hush"
+NO_TEXT = HUSH.encode() + b"\xff"
+"""An argument that lets whoever sees it ask for the secret, too."""
+
+
+def python(code: str) -> str:
+    return shlex.join([sys.executable, "-c", code, SPARE])
+
+
+@pytest.mark.parametrize("word", SECRETS)
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("false", "exit status 1"),
-        ("/no/such/program", "No such file"),
-        ("true", "no password"),
-        ("'unbalanced", "quotation"),
-        (" ", "failed"),
+        (python("raise SystemExit(3)"), f"{sys.executable} ended with exit status 3"),
+        (python("import os; os.kill(os.getpid(), 9)"), f"{sys.executable} was ended by signal 9"),
+        (f"/no/such/program {SPARE}", "/no/such/program cannot be started (No such file or directory)"),
+        (f"'/no/such/program {SPARE}'", "/no/such/program cannot be started"),
+        (f"/ {SPARE}", "/ cannot be started (Permission denied)"),
+        (python("print()"), "in its first line"),
+        (python(r"import sys; sys.stdout.buffer.write(b'hush-\xff')"), "no text"),
+        (f"'unbalanced {SPARE}", "No closing quotation"),
+        (f"KEY={SPARE} program", "sets a variable"),
+        (" ", "no command"),
     ],
 )
-def test_a_password_command_that_fails_is_said(server: Server, here: Here, command: str, told: str) -> None:
-    usage(here("check", "--password-command", command, env=without_password(server)), "--password-command", told)
-    assert server.calls("AuthenticateUser") == 0
+def test_a_command_that_fails_is_named_without_its_arguments(
+    server: Server, here: Here, command: str, told: str, word: str
+) -> None:
+    for voice in ("-vv", "--json"):
+        ended = here("check", voice, f"--{word}-command", command, env=without_password(server))
+        said = ended.err + ended.out
+        assert ended.code == 2
+        assert f"--{word}-command" in said
+        assert told in said
+        assert "spare-key" not in said
+        assert "hush" not in said
+    assert server.calls("AuthenticateUser") == server.calls("isValidTicket") == 0
+
+
+@pytest.mark.parametrize("name", ["false", "/no/such/program"])
+def test_neither_are_they_in_its_chain(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Origins("password", "NOWHERE", None, program(shlex.join([name, SPARE]))).find()
+    shown = with_locals(caught.value)
+    assert SPARE not in shown
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("word", SECRETS)
+def test_bytes_that_are_no_text_are_not_in_the_chain(word: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(NO_TEXT)
+    with pytest.raises(UsageError) as caught:
+        Origins(word, "NOWHERE", tmp_path / "secret", None).find()
+    shown = with_locals(caught.value)
+    assert HUSH not in shown
+    assert caught.value.__context__ is None
 
 
 # ── the rest ──
 
 
+@pytest.mark.parametrize("word", SECRETS)
+@pytest.mark.parametrize("given", [["={}"], ["", "{}"], [""], ["={}", "--ca-file=/nowhere"]])
+def test_what_is_given_on_the_command_line_is_refused_and_not_quoted(here: Here, word: str, given: list[str]) -> None:
+    first, *more = (each.format("hush-hush") for each in given)
+    ended = here("check", f"--{word}{first}", *more)
+    usage(ended, f"ASYNCUPLOAD_{word.upper()}", f"--{word}-file", f"--{word}-command")
+    assert "hush" not in ended.err
+
+
+def ticket_of(server: Server) -> str:
+    login = urllib.parse.urlencode({"UID": "jsmith", "PWD": PASSWORD}).encode()
+    with urllib.request.urlopen(f"{server.url}/srv.asmx/AuthenticateUser", login, timeout=PATIENCE) as answer:
+        return str(answer.read().decode().partition('ticket="')[2].partition('"')[0])
+
+
+@pytest.mark.parametrize("way", ["environment", "file", "command"])
+def test_a_lent_ticket_is_used_and_lives_on(server: Server, here: Here, tmp_path: Path, way: str) -> None:
+    ticket, env = ticket_of(server), {"ASYNCUPLOAD_SERVER": server.url}
+    (tmp_path / "ticket").write_text(f"{ticket}\nanother line\n")
+    words: dict[str, list[object]] = {
+        "environment": [],
+        "file": ["--ticket-file", tmp_path / "ticket"],
+        "command": ["--ticket-command", shlex.join(["cat", str(tmp_path / "ticket")])],
+    }
+    ended = here("check", *words[way], env={**env, "ASYNCUPLOAD_TICKET": ticket if way == "environment" else "another"})
+    assert ended.code == 0, ended
+    assert "user           jsmith" in ended.out
+    assert server.calls("LogOut") == 0
+
+
 def test_a_ticket_takes_the_place_of_user_and_password(server: Server, here: Here) -> None:
-    ended = here("check", "--server", server.url, "--ticket", "0b0e1c52-0000-4000-8000-000000000000", "-vv")
+    env = {**server.login, "ASYNCUPLOAD_TICKET": "0b0e1c52-0000-4000-8000-000000000000"}
+    ended = here("check", "-vv", env=env)
     assert ended.code == 4
     assert server.calls("AuthenticateUser") == 0
     assert "0b0e1c52" not in ended.out + ended.err
 
 
-def test_a_lent_ticket_is_used_and_lives_on(server: Server, here: Here) -> None:
-    login = urllib.parse.urlencode({"UID": "jsmith", "PWD": PASSWORD}).encode()
-    with urllib.request.urlopen(f"{server.url}/srv.asmx/AuthenticateUser", login, timeout=PATIENCE) as answer:
-        ticket = answer.read().decode().partition('ticket="')[2].partition('"')[0]
-    ended = here("check", "--server", server.url, env={"ASYNCUPLOAD_TICKET": ticket})
-    assert ended.code == 0, ended
-    assert "user           jsmith" in ended.out
-    assert server.calls("LogOut") == 0
+# ── what can be read on the way ──
+
+
+@pytest.fixture
+def proxied(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An environment in which the server has a name that is not this machine's."""
+    monkeypatch.setattr(_address, "_warned_of", set())
+    at, _, path = server.url.removeprefix("http://").partition("/")
+    return {**server.login, "ASYNCUPLOAD_SERVER": f"http://documents.invalid/{path}", "http_proxy": f"http://{at}"}
+
+
+def test_a_server_without_encryption_is_warned_of_once(proxied: dict[str, str], here: Here) -> None:
+    first, second = (here("check", "--json", "-vv", env=proxied) for _ in range(2))
+    assert first.said["status"] == second.said["status"] == "ok"
+    assert first.err.count("without encryption") == 1
+    assert "http://documents.invalid is asked" in first.err
+    assert "without encryption" not in first.out + second.err
+
+
+def test_the_warning_comes_before_the_question_for_the_password(proxied: dict[str, str]) -> None:
+    del proxied["ASYNCUPLOAD_PASSWORD"]
+    with terminal("check", env=proxied) as shell:
+        shell.wait_for("Password of jsmith: ")
+        assert "without encryption" in shell.text
+        shell.type("\x03")
+        shell.end()
+
+
+def test_who_wants_errors_only_is_not_warned(proxied: dict[str, str], here: Here) -> None:
+    assert here("check", "--quiet", env=proxied) == (0, "", "")
 
 
 def test_without_a_server_it_says_how_to_give_one(here: Here) -> None:
