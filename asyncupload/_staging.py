@@ -201,6 +201,8 @@ class Staging:
             )
             yield opened
         except StartOver:
+            if handler is not None:
+                handler.consumed = False  # whatever becomes of it: all bytes are sent again
             raise
         except BaseException:
             if handler is not None and handler.consumed:

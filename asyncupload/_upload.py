@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from . import _wire
 from ._ending import left_behind
@@ -190,7 +190,7 @@ class Upload:
             return found
         await self._keeper.require_unchanged(place)
         try:
-            stored = await self._stored(handler, commit, request)
+            stored = await self._stored(handler, place, commit, request)
         except AsyncUploadError as error:
             if error.outcome is Outcome.UNKNOWN:
                 raise
@@ -203,7 +203,7 @@ class Upload:
         return stored
 
     async def _stored(
-        self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
+        self, handler: Handler, place: Place, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
     ) -> _wire.Stored:
         """Send the request to store, and find out what became of it if its answer does not tell."""
         lost: AsyncUploadError | None = None
@@ -218,11 +218,17 @@ class Upload:
         # A success that names nothing may be the answer to another request: only what stands there is proof.
         self._log.info("settling", reason=str(lost or "the answer names no version"))
         ends = handler.asked_at + self._settings.timeouts.finalize
-        return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
+        try:
+            return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
+        except ServerError as error:  # it had ended, and nothing is there: nobody is at work on the handler
+            handler.consumed = False
+            if _gone(error):
+                await self._start_over_if_ours(error, place)
+            raise
 
     async def _refused(self, error: AsyncUploadError, place: Place, commit: Commit) -> _wire.Stored:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
-        gone = type(error) is ServerError and error.code in {None, 4000}
+        gone = _gone(error)
         if gone or isinstance(error, AlreadyExists):
             found = await self._found(commit)
             if not found and gone and (place.exists or not self._remote.creates_only):
@@ -260,7 +266,7 @@ class Upload:
             self._log.warning("not_found", reason=str(error))
             return None
 
-    async def _start_over_if_ours(self, error: AsyncUploadError, place: Place) -> None:
+    async def _start_over_if_ours(self, error: AsyncUploadError, place: Place) -> NoReturn:
         """4000 means that the handler is gone, or that the document is not checked out: the second is not for us to
         mend."""
         if place.exists:
@@ -359,6 +365,11 @@ class Upload:
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
             left=left_behind(),
         )
+
+
+def _gone(error: AsyncUploadError) -> bool:
+    """Whether a request to store was refused in the words for a handler that is not there (any more)."""
+    return type(error) is ServerError and error.code in {None, 4000}
 
 
 def _reason(error: BaseException) -> str:

@@ -130,6 +130,19 @@ async def test_one_that_comes_about_after_that_is_found_by_the_next_pass(tmp_pat
         assert (count(server, ADD), await server.open_handlers()) == (1, [])
 
 
+async def test_a_handler_whose_request_was_lost_and_then_refused_is_not_left(tmp_path: Path) -> None:
+    """The server had ended with the first: nobody is at work on it any more."""
+    settings = within(finalize=0.3, settle=2)
+    async with slow_server(tmp_path, at({(ADD, 1): "drop-before", (ADD, 2): "no-success"}), settings) as (
+        server,
+        client,
+    ):
+        await client.upload(b"before", to=TO)
+        receipt = await client.upload(b"data", to=TO)
+        assert (receipt.restarted, receipt.left) == (1, ())
+        assert (await _versions(server), await server.open_handlers()) == (2, [])
+
+
 async def test_two_versions_with_our_token_are_said_and_not_called_stored(tmp_path: Path) -> None:
     """As of a server that took longer than the time allowed for it, and of the repeat that was safe by then."""
     token = "[upload 0123abcd]"
