@@ -330,7 +330,8 @@ async def test_nothing_is_alive_when_the_line_is_left(threads: anyio.CapacityLim
     await use()
     gc.collect()
 
-    assert source.alive() == 0
+    while source.alive():  # a thread that has made a checksum lets go of the chunk a little after
+        await asyncio.sleep(0.01)
 
 
 # ── errors ────────────────────────────────────────────────────────────────────────────────────────────────────────────
