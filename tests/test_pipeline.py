@@ -330,7 +330,7 @@ async def test_nothing_is_alive_when_the_line_is_left(threads: anyio.CapacityLim
     await use()
     gc.collect()
 
-    while source.alive():  # a thread that has made a checksum lets go of the chunk a little after
+    while source.alive():  # noqa: ASYNC110  (the thread that made its checksum tells nobody)
         await asyncio.sleep(0.01)
 
 
