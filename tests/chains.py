@@ -136,8 +136,8 @@ def judged(error: BaseException) -> str:
 
 
 @contextmanager
-def watched(wrong: list[str]) -> Iterator[None]:
-    """Walk the chain of every error that comes out of a client's method meanwhile, and say what is wrong with it."""
+def watched(tell: Callable[[str], object], look: Callable[[BaseException], str] = wrong_with) -> Iterator[None]:
+    """Look at every error that comes out of a client's method meanwhile, and tell what is wrong with it."""
     one = Journeys.one
 
     @asynccontextmanager
@@ -146,7 +146,8 @@ def watched(wrong: list[str]) -> Iterator[None]:
             async with one(journeys):
                 yield
         except BaseException as error:
-            wrong.extend(filter(None, [wrong_with(error)]))
+            if wrong := look(error):
+                tell(wrong)
             raise
 
     Journeys.one = looked_at  # type: ignore[method-assign, assignment]

@@ -66,7 +66,8 @@ def _look_at_what_is_caught() -> None:
     fill = pytest.ExceptionInfo.fill_unfilled
 
     def filled(info: pytest.ExceptionInfo[BaseException], caught: tuple[type, BaseException, TracebackType]) -> None:
-        _ENDLESS.extend(filter(None, [chains.judged(caught[1])]))
+        if wrong := chains.judged(caught[1]):
+            _ENDLESS.append(wrong)
         fill(info, caught)
 
     pytest.ExceptionInfo.fill_unfilled = filled  # type: ignore[assignment, method-assign]
@@ -80,7 +81,7 @@ def endless() -> Iterator[list[str]]:
     """No error of a test freezes whoever renders it: neither one that it catches, nor one that a client raises. What is
     in the list at the end fails the test."""
     _ENDLESS.clear()
-    with chains.watched(_ENDLESS):
+    with chains.watched(_ENDLESS.append):
         yield _ENDLESS
     assert not _ENDLESS
 

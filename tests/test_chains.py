@@ -5,7 +5,7 @@ import gc
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +64,24 @@ def test_a_chain_that_is_long_or_full_of_ways_is_known() -> None:
     assert "64 ways" in wrong_with(twofold)
     while (after := long.__context__) is not None:  # piece by piece: Python itself takes such a chain down by recursion
         long.__context__, long = None, after  # type: ignore[assignment]
+
+
+class Knotted:
+    """A file whose error leads back into itself."""
+
+    def read(self, _: int) -> bytes:
+        raise linked("a>b", "b~a")
+
+
+async def test_a_test_fails_that_meets_an_error_that_leads_back(client: Client, endless: list[str]) -> None:
+    with suppress(AsyncUploadError):
+        await client.upload(Knotted(), to=TO)
+    assert ["leads back" in wrong for wrong in endless] == [True]
+    endless.clear()
+    with pytest.raises(AsyncUploadError):
+        Knotted().read(1)
+    assert ["leads back" in wrong for wrong in endless] == [True]
+    endless.clear()
 
 
 # ── kept errors ──

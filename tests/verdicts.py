@@ -83,7 +83,8 @@ async def judge(this: Round, server: Emulator, journeys: list[Journey], existing
     await _judge_leavings(this, server, journeys)
     for journey in journeys:
         if isinstance(journey.end, Exception):
-            this.wrong.extend(filter(None, [judged(journey.end)]))
+            # In a thread: other rounds go on meanwhile, and their time is short.
+            this.wrong.extend(filter(None, [await asyncio.to_thread(judged, journey.end)]))
 
 
 async def _judge_place(
