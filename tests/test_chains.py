@@ -3,19 +3,22 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from chains import LARGEST, behind, rendered, wrong_with
 from conftest import FOLDER, PATIENT
 
 from asyncupload import AsyncUploadError, Client, errors
 from asyncupload._cutting import ChunkBuffer
+from asyncupload._pipeline import Line, sealed_chunks
 from asyncupload._raised import another, raise_kept
+from asyncupload._reply import Answer, read
 from asyncupload.emulator import Emulator, Script
 from asyncupload.sources import Content
 
@@ -199,3 +202,50 @@ async def test_a_failed_upload_keeps_no_chunk_and_a_short_chain(tmp_path: Path, 
         await source.gone()
         assert len(getattr(caught.value, "__notes__", [])) <= 2
         assert all(len(text) < LARGEST / 4 for text in rendered(caught.value))
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("error", [None, OSError("gone")])
+async def test_a_line_that_is_left_waits_for_no_collector(error: Exception | None) -> None:
+    async def few() -> AsyncGenerator[ChunkBuffer, None]:
+        yield b"data"
+        if error is not None:
+            raise error
+
+    async def pull() -> "weakref.ref[Line]":
+        async with sealed_chunks(few(), depth=2, threads=anyio.CapacityLimiter(1)) as line:
+            with suppress(OSError):
+                async for _ in line:
+                    pass
+            return weakref.ref(line)
+
+    line = await pull()
+    if error is not None:
+        error.__traceback__ = None
+    assert line() is None
+
+
+class Hiding:
+    """Strikes nothing out."""
+
+    def __call__(self, text: str) -> str:
+        return text
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_answer_that_is_no_xml_keeps_nothing_of_its_request() -> None:
+    hide = Hiding()
+    hidden = weakref.ref(hide)
+    try:
+        read("FolderExists", Answer(200, b"<p>"), hide)
+    except errors.ForeignReply:
+        del hide
+    assert hidden() is None
