@@ -20,6 +20,7 @@ from ._limits import Limits
 from ._log import get_logger
 from ._patience import Patience
 from ._place import Turns
+from ._raised import let_go
 from ._remote import Remote
 from ._secret import Secret
 from ._shield import undisturbed
@@ -141,8 +142,12 @@ def journey(
     @wraps(method)
     async def made(self: Own, *args: P.args, **kwargs: P.kwargs) -> T:
         self._entered()
-        async with self._journeys.one():
-            return await method(self, *args, **kwargs)
+        try:
+            async with self._journeys.one():
+                return await method(self, *args, **kwargs)
+        except BaseException as error:
+            let_go(error)
+            raise
 
     return cast("Callable[Concatenate[Own, P], Coroutine[Any, Any, T]]", made)
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ._ending import this_ending
+from ._raised import let_go, raise_kept
 from ._remote import Handler
 from ._retry import wait_to_begin_anew
 from ._staging import Reason, Staging, StartOver, Tally, Threads
@@ -66,8 +67,8 @@ class Passes:
             try:
                 return await self._pass(content, opened, commit)
             except StartOver as start_over:
-                again = start_over.with_traceback(None)
-            # Not within the clause: what is raised there would have itself in its chain.
+                again = start_over
+                let_go(again)  # or the chunks of this pass would be there while the next one reads
             self._count_restart(again)
             await opened.aclose()
             if again.reason is not Reason.TOO_LARGE:  # then the server answers, and has said what it wants
@@ -97,7 +98,7 @@ class Passes:
                 sent = amount(self._staging.resent_bytes + self._staging.tally.sent)
                 seconds = time.monotonic() - self._began
                 again.error.add_note(f"given up after {self.restarted} passes in {seconds:.0f} s, and {sent} in vain")
-            raise again.error
+            raise_kept(again.error)
         self._staging.begin_anew()
         self._log.info("upload_restarted", reason=str(again.error))
         self._audience.tell(Restarted(path=self._staging.path, reason=str(again.error)))

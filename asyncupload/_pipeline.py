@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from . import _checksum
 from ._cutting import ChunkBuffer, known_crc32
+from ._raised import raise_kept
 from ._shield import closed, ended
 from .errors import SourceUnreadable
 
@@ -136,7 +137,10 @@ class Line:
         read = time.monotonic()
         if isinstance(pending, Exception):
             self._queue.put_nowait(StopAsyncIteration())  # for whoever pulls again
-            raise pending
+            try:
+                raise_kept(pending)
+            finally:
+                del pending  # the traceback has this frame
         self._handed_out += 1
         sealed = await pending.sealed(self._handed_out)
         self.waited_for_bytes += read - began

@@ -6,7 +6,6 @@ say.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from copy import copy
 from typing import TypeVar, cast
 
 import anyio
@@ -19,6 +18,7 @@ from ._call import Call
 from ._names import Destination
 from ._outcome import lacks_operation
 from ._pipeline import SealedChunk
+from ._raised import another
 from ._secret import Secret
 from ._transport import Delivery, Transport
 from .errors import (
@@ -130,14 +130,13 @@ class Remote:
 
     async def _authenticate(self) -> None:
         if self._refused is not None:
-            # A copy for each who asks: one error raised in two places mixes up what both came from.
-            raise copy(self._refused)
+            raise another(self._refused)
         try:
             user, password = cast(str, self._user), cast(Secret, self._password)
             login = await self._ask(_wire.authenticate(user, password))
         except AsyncUploadError as error:
             if isinstance(error, LoginRefused):
-                self._refused = copy(error)
+                self._refused = another(error)
             raise
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
         self._generation += 1

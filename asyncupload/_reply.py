@@ -118,6 +118,8 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial:
     try:
         reply = Reply(_inside(fromstring(answer.body, forbid_dtd=True)))
     except _NO_XML as error:
+        # The parser's frames hold their own error: with it the request, a chunk perhaps, would wait for the collector.
+        error.__traceback__ = None
         raise foreign(operation, answer, hide, "is not the XML it should be") from error
     if not reply.has("success", "tryagain", "error", "errorCode"):
         raise foreign(operation, answer, hide, "is XML, but not the protocol's")

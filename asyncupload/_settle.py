@@ -10,6 +10,7 @@ import anyio
 from . import _wire
 from ._outcome import lacks_operation
 from ._patience import Patience
+from ._raised import raise_kept
 from ._remote import Remote
 from ._retry import persist, without_end
 from .checkpoints import Commit
@@ -93,7 +94,7 @@ class Settlement:
         except AsyncUploadError as failure:
             self._why = str(failure)
         if isinstance(found, ServerError):
-            raise found
+            raise_kept(found)
         if found is not None:
             return found
         raise OutcomeUnknown(
@@ -133,7 +134,7 @@ class Settlement:
             # A busy server may have left both alone. One that refuses may have given the handler to the first.
             self._may_repeat = isinstance(error, ForeignReply) and error.status == 503
             if isinstance(error, ServerError) and error.outcome is Outcome.NOT_APPLIED:
-                refusal = error.with_traceback(None)
+                refusal = error
         else:
             self._may_repeat = False
         self._ends = anyio.current_time() + self._patience.settings.timeouts.finalize

@@ -18,6 +18,7 @@ from ._checksum import Part
 from ._ending import left_handler, this_ending
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
+from ._raised import raise_kept
 from ._remote import Handler
 from .checkpoints import Checkpoints
 from .errors import (
@@ -318,6 +319,8 @@ class Staging:
                 return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
             raise
+        finally:
+            chunk = chunk._replace(data=b"")  # an error's frames keep the functions within, and those its buffer
         self._remote.asker.encoding_works()
         return answer
 
@@ -327,10 +330,10 @@ class Staging:
         """The same in the encoding that was just changed to."""
         try:
             return await self._send(handler, chunk, size, tally)
-        except ForeignReply as error:
-            last = error
-        # The refusal of the way that servers usually take says most. Not in the handler: it came before the last one.
-        raise (refusal if last.status in NOT_THAT_WAY else last) from None
+        except ForeignReply as last:
+            if last.status not in NOT_THAT_WAY:
+                raise
+            raise_kept(refusal)  # of the way that servers usually take: it says most
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1

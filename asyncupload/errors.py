@@ -106,7 +106,12 @@ class AsyncUploadError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross to other processes, where the arguments that a class demands by name are not at hand."""
-        return (_anew, (type(self), self.args), self.__dict__)
+        return (_anew, (type(self), self.args), self._state())
+
+    def _state(self) -> dict[str, object]:
+        """What there is besides the arguments. A copy has a list of notes of its own."""
+        notes = getattr(self, "__notes__", None)
+        return {**self.__dict__, "__notes__": [*notes]} if notes is not None else self.__dict__
 
 
 def _anew(kind: type[AsyncUploadError], args: tuple[object, ...]) -> AsyncUploadError:

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from ._raised import raise_kept
 from .client import Client
 from .errors import AsyncUploadError
 from .events import ChunkSent, Event, HandlerOpened
@@ -157,9 +158,8 @@ async def _together(client: Client, chunk_size: int, count: int, seconds: float)
                 group.create_task(_alone(client, _Endless(block, seconds), chunk_size, clock))
     except* AsyncUploadError as errors:
         failures += _within(errors)
-    # Not in the handler: the error would get the group that it is in for its context.
     if failures:
-        raise failures[0]
+        raise_kept(failures[0])
     return Rate(clocks[0].chunk_size, count, sum(clock.rate for clock in clocks))
 
 

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
+import chains
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -59,6 +61,35 @@ async def client(emulator: Emulator) -> AsyncIterator[Client]:
     """A client of ``emulator``."""
     async with Client(emulator.url, user="demo", password="demo", settings=PATIENT) as opened:
         yield opened
+
+
+_ENDLESS = list[str]()
+"""What is wrong with the chains of the errors of the test that runs."""
+
+
+def _look_at_what_is_caught() -> None:
+    """Have every error looked at that ``pytest.raises`` catches."""
+    fill = pytest.ExceptionInfo.fill_unfilled
+
+    def filled(info: pytest.ExceptionInfo[BaseException], caught: tuple[type, BaseException, TracebackType]) -> None:
+        if wrong := chains.judged(caught[1]):
+            _ENDLESS.append(wrong)
+        fill(info, caught)
+
+    pytest.ExceptionInfo.fill_unfilled = filled  # type: ignore[assignment, method-assign]
+
+
+_look_at_what_is_caught()
+
+
+@pytest.fixture(autouse=True)
+def endless() -> Iterator[list[str]]:
+    """No error of a test freezes whoever renders it: neither one that it catches, nor one that a client raises. What is
+    in the list at the end fails the test."""
+    _ENDLESS.clear()
+    with chains.watched(_ENDLESS.append):
+        yield _ENDLESS
+    assert not _ENDLESS
 
 
 class Leftovers:

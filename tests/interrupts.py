@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typed import ENDLESS
+
 from asyncupload import Client
 from asyncupload.emulator import Emulator
 
@@ -37,6 +39,7 @@ PATIENCE = 90.0
 """Seconds after which a command is taken to hang."""
 COMMANDS = ("upload", "version", "bulk", "download")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TYPED = Path(__file__).with_name("typed.py")
 FOLDER = "/Library"
 FILES = 6
 """Of a load."""
@@ -170,6 +173,7 @@ class Theatre:
             play.end = {right: "interrupted", 0: "had ended"}.get(code, f"ended with {code}")
             play.wrong_if("Traceback" in ended.err, f"a traceback: {ended.err}")
             play.wrong_if(code not in {right, 0}, f"it ended with {ended.code}: {ended.err}")
+        play.wrong_if(ENDLESS in ended.err, f"an error cannot be rendered: {ended.err}")
         play.wrong_if(ended.seconds > play.came + 20, f"it took {ended.seconds:.1f} s")
         play.wrong_if("never" in ended.err or "destroyed" in ended.err, f"Python complains: {ended.err}")
 
@@ -259,7 +263,7 @@ class Stage:
         typed = [*words[self.name], "--json", "--chunk-size", CHUNK]
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "asyncupload", *map(str, typed)),
+            *(sys.executable, str(TYPED), *map(str, typed)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -13,6 +13,8 @@ from enum import StrEnum
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from chains import watched
+
 from asyncupload import Client, Retries, Settings, Timeouts
 from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.loader import Loader
@@ -27,6 +29,9 @@ SETTINGS = Settings(
 
 ENDED_EARLY = 3
 """Exit code: something ended the load, and it is to be started again."""
+
+ENDLESS = 5
+"""Exit code: an error came up that freezes whoever renders it."""
 
 
 class When(StrEnum):
@@ -76,7 +81,12 @@ def load(job: Job) -> None:
     logging.basicConfig(
         filename=job.log, level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(levelname)s %(message)s"
     )
-    sys.exit(asyncio.run(_load(job)))
+    wrong = list[str]()
+    with watched(wrong.append):
+        code = asyncio.run(_load(job))
+    if wrong:
+        logging.getLogger("chains").error("; ".join(wrong))
+    sys.exit(ENDLESS if wrong else code)
 
 
 async def _load(job: Job) -> int:

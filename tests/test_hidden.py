@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 import aiohttp
 import pytest
-from chains import with_locals
+from locals_shown import with_locals
 
 from asyncupload import Client, Settings, UsageError
 from asyncupload._address import endpoint, first_warning

@@ -15,6 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # words
     (
         "errors",
+        "_raised",
         "_unharmed",
         "events",
         "settings",

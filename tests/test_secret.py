@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from bodies import joined
-from chains import with_locals
 from hypothesis import given
 from hypothesis import strategies as st
+from locals_shown import with_locals
 
 from asyncupload import AsyncUploadError, Client, ConnectFailed, ConnectionLost, Settings
 from asyncupload._call import encode

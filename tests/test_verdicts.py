@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from chains import leads_back, rendered
 from verdicts import Journey, judge
 from weather import MISSING, RATES, Round, all_that_pass, round_of
 
@@ -93,21 +92,15 @@ async def test_only_those_alone_and_let_go_on_count_for_the_share(tmp_path: Path
     assert this.uncontested == {"stored": 1, "not stored: ConnectionLost": 1}
 
 
-def _raise(error: AsyncUploadError, cause: AsyncUploadError) -> None:
-    try:
-        raise cause
-    except AsyncUploadError as caught:
-        raise error from caught
-
-
-def test_a_chain_that_leads_back_is_known_before_it_is_rendered() -> None:
+def _led_back() -> AsyncUploadError:
     first, second = AsyncUploadError("the first"), AsyncUploadError("the second")
-    with pytest.raises(AsyncUploadError) as caught:
-        _raise(first, second)
-    assert not leads_back(caught.value)
-    assert all("the first" in text and "the second" in text for text in rendered(caught.value))
-    second.__context__ = ExceptionGroup("both", [first])
-    assert leads_back(first)
+    first.__cause__, second.__context__ = second, first
+    return first
+
+
+async def test_an_error_that_freezes_whoever_renders_it_is_wrong(tmp_path: Path) -> None:
+    this = await judged(tmp_path, [Journey(TO, b"data", end=_led_back())], [])
+    assert ["leads back into itself" in what for what in this.wrong] == [True]
 
 
 @pytest.mark.parametrize("rate", RATES)

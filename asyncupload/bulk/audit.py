@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from asyncupload import _checksum
+from asyncupload._raised import raise_kept
 from asyncupload.errors import AsyncUploadError, LoginRefused, NotFound, TicketRefused
 from asyncupload.events import StoredDocument
 
@@ -113,7 +114,7 @@ class Audit:
             for _ in range(self._at_once):
                 group.start_soon(self._work, entries, turn, group.cancel_scope)
         if self._failure is not None:
-            raise self._failure
+            raise_kept(self._failure)
 
     async def _work(self, entries: Iterator[Entry], turn: anyio.Lock, all_: anyio.CancelScope) -> None:
         try:

@@ -6,12 +6,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 
+from asyncupload._raised import another
 from asyncupload._shield import undisturbed
 from asyncupload.errors import JournalError
 
@@ -152,8 +152,7 @@ class Database:
 
     def _refuse_all(self, error: JournalError) -> None:
         while job := self._inbox.get():
-            job.error = copy(error)  # one error raised in many places would mix up what they came from
-            job.error.__cause__ = error.__cause__
+            job.error = another(error)
             _tell([job])
 
     def _next(self) -> list[_Job]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from asyncupload._raised import raise_kept
 from asyncupload.checkpoints import NoCheckpoints
 from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError
@@ -124,5 +125,5 @@ def _library(row: Row) -> str:
 
 def _good(found: Forecast | AsyncUploadError) -> Forecast:
     if isinstance(found, AsyncUploadError):
-        raise found
+        raise_kept(found)
     return found

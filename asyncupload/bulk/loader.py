@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from asyncupload._budget import Budget
 from asyncupload._log import get_logger
+from asyncupload._raised import raise_kept
 from asyncupload._shield import undisturbed
 from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
@@ -140,7 +141,7 @@ class Loader:
             await undisturbed(self._put_back(), grace=self._client.settings.timeouts.cleanup)
             self._ended = True
         if self._raised is not None:
-            raise self._raised
+            raise_kept(self._raised)
         return await self.progress()
 
     def stop(self, grace: float) -> None:

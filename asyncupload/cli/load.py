@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from asyncupload._raised import raise_kept
 from asyncupload.bulk import report
 from asyncupload.bulk.ends import End
 from asyncupload.bulk.journal import Journal
@@ -99,7 +100,7 @@ async def _accompanied(
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:
-        raise failure
+        raise_kept(failure)
     return outcome[0]
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from chains import with_locals
+from locals_shown import with_locals
 
 from asyncupload import UsageError, _address
 from asyncupload.cli.credentials import Origins, program
