@@ -231,7 +231,7 @@ class Upload:
         gone = _gone(error)
         if gone or isinstance(error, AlreadyExists):
             found = await self._found(commit)
-            if not found and gone and (place.exists or not self._remote.creates_only):
+            if not found and gone:
                 found = await self._found_in_time(commit)
             if found:
                 return found
@@ -242,7 +242,8 @@ class Upload:
     async def _found_in_time(self, commit: Commit) -> _wire.Stored | None:
         """What a request that is running yet will have made, within ``timeouts.settle``.
 
-        A handler that is gone at this moment may be the other request's, and to begin anew would make a second version.
+        A handler that is gone at this moment may be the other request's: to begin anew would make a second version, and
+        a failure after that would deny what comes to be stored.
         """
         try:
             return await Settlement(self._patience, commit, None, ends=math.inf).run()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 import chains
+import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -21,6 +22,10 @@ from asyncupload.emulator import Emulator
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long one example may take says how busy the machine is.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 FOLDER = "/Finance/Reports"
 

@@ -339,6 +339,7 @@ async def test_a_refusal_to_store_is_no_lost_reply(code: str, tmp_path: Path) ->
 
 async def test_a_handler_that_is_gone_when_it_is_to_be_stored_begins_anew(tmp_path: Path) -> None:
     """Fault 66."""
+    hasty = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.5))
     data, requests = os.urandom(1000), list[str]()
 
     def lose_first(operation: str, body: bytes) -> tuple[int, bytes] | None:
@@ -349,7 +350,7 @@ async def test_a_handler_that_is_gone_when_it_is_to_be_stored_begins_anew(tmp_pa
     async with (
         Emulator(tmp_path / "server") as server,
         between(server.url, instead=lose_first) as proxy,
-        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+        Client(proxy.url, user="demo", password="demo", settings=hasty) as client,
     ):
         receipt = await client.upload(data, to=TO)
         assert (await server.content(TO)).read_bytes() == data

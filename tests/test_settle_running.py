@@ -105,8 +105,8 @@ async def test_a_version_that_takes_longer_than_anybody_looks_is_unknown_and_com
         assert count(server, "DeleteUploadHandler") == 0
 
 
-@pytest.mark.parametrize("operation", [ADD, PLAIN])
-async def test_a_version_that_a_gateway_asked_for_twice_is_waited_for(operation: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", [ADD, PLAIN, CREATE])
+async def test_what_a_gateway_asked_for_twice_is_waited_for(operation: str, tmp_path: Path) -> None:
     """The second request was refused, since the first had the handler, and works on it."""
     missing = (CREATE,) if operation == PLAIN else ()
     async with slow_server(tmp_path, at({(operation, 1): "gateway-again"}), missing=missing) as (server, client):
