@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from . import _wire
@@ -47,6 +48,8 @@ class Task:
     folder_exists: bool = False
     """Whether that is known, and need not be asked."""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    since: datetime | None = None
+    """An equal version that was stored since then is not stored again, by the server's clock."""
 
 
 class Upload:
@@ -80,6 +83,10 @@ class Upload:
             chunk_size=task.chunk_size,
         )
         self._passes = Passes(self._staging, task.source, threads, audience, log)
+        self._asked = False
+        """Whether a request to store may have left."""
+        self._was_there = False
+        """Whether another program stored the same meanwhile."""
 
     async def run(self) -> Receipt:
         """Bring the source to its destination, and say in one line of the log how it ended.
@@ -150,11 +157,13 @@ class Upload:
             self._require_wanted(place)
             async with self._keeper.hold(place) as held:
                 # Somebody may have stored the same between the look and the check-out.
-                if here and held.crc32 != place.crc32 and (same := await self._unchanged(here, held)):
+                if here and held.changed and (same := await self._unchanged(here, held)):
                     return self._receipt(place, here, same, began, status="unchanged")
                 tally, stored = await self._passes.run(
                     content, opened, lambda handler, tally: self._finalize(handler, held, tally)
                 )
+                if self._was_there:
+                    return self._receipt(place, tally, stored, began, status="unchanged")
                 if not tally.proven:
                     await self._verify(tally, stored, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
@@ -176,12 +185,17 @@ class Upload:
         )
 
         async def request(fall_back: bool = True) -> _wire.Stored:  # noqa: FBT001, FBT002  (handed on as it is)
+            self._asked = True
             await self._task.checkpoints.committing(commit)
             return await self._remote.finalize(
                 handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
             )
 
         await self._keeper.require_unchanged(place)
+        if there := await self._stored_meanwhile(tally, place):
+            await self._staging.discard(handler)
+            self._was_there = not self._asked  # it may have come of what was asked for in an earlier pass
+            return there
         try:
             return await self._stored(handler, commit, request)
         except AsyncUploadError as error:
@@ -191,6 +205,15 @@ class Upload:
             if not handler.consumed:  # what was found was not made of it
                 await self._staging.discard(handler)
             return found
+
+    async def _stored_meanwhile(self, tally: Tally, place: Place) -> _wire.Stored | None:
+        """An equal version that another program has stored while this one was about to."""
+        since = self._task.since
+        if not (place.changed or since) or not (there := await self._equal(tally, place)):
+            return None
+        document, versions = there
+        made = max(versions, key=lambda version: version.number).created if versions else None
+        return _stored(document, versions) if place.changed or (since and made and made >= since) else None
 
     async def _stored(
         self, handler: Handler, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
@@ -300,13 +323,17 @@ class Upload:
 
     async def _unchanged(self, here: Tally, place: Place) -> _wire.Stored | None:
         """What stands there, if it is equal to what was read."""
+        there = await self._equal(here, place)
+        return there and _stored(*there)
+
+    async def _equal(self, here: Tally, place: Place) -> tuple[_wire.Document, tuple[_wire.Version, ...]] | None:
+        """The document and its versions, if the latest is equal to what was read."""
         if here.crc32 != place.crc32:
             return None
         document = await self._patience.persist(lambda: self._remote.document(place.to.path))
         if document.size != here.sent:
             return None
-        versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
-        return _wire.Stored(document.document_id, _wire.latest(versions))
+        return document, await self._patience.persist(lambda: self._remote.versions(place.to.path))
 
     def _receipt(
         self,
@@ -333,6 +360,10 @@ class Upload:
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
             left=left_behind(),
         )
+
+
+def _stored(document: _wire.Document, versions: tuple[_wire.Version, ...]) -> _wire.Stored:
+    return _wire.Stored(document.document_id, _wire.latest(versions))
 
 
 def _reason(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,7 @@ class Client(Opened):
         chunk_size: int | None = None,
         folder_exists: bool = False,
         checkpoints: Checkpoints | None = None,
+        since: datetime | None = None,
         on_event: Listener | None = None,
     ) -> Receipt:
         """Bring a source into the server: as a new document, or as a new version of one.
@@ -71,13 +73,16 @@ class Client(Opened):
                 meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through and sends nothing if the
                 document is equal to it, otherwise adds a version; ``same`` does likewise, but raises AlreadyExists
                 otherwise. Both compare again when they have checked the document out, and cannot compare a source that
-                can be read only once.
+                can be read only once. Whatever is asked for, an equal version that somebody stored between the first
+                look and the check-out is not stored again: the receipt says ``unchanged``.
             version_comment: Kept by the server with the version.
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
             chunk_size: Bytes per chunk to ask for, if less than ``settings.chunk_size`` is wanted for this upload.
             folder_exists: Whether that is known of the folder, and need not be asked.
             checkpoints: Awaited at the points from which another process could go on after this one.
+            since: Likewise an equal version that was stored since then, by the server's clock (:meth:`server_time`), is
+                not stored again. For programs that may send the same at the same time.
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Returns:
@@ -111,6 +116,7 @@ class Client(Opened):
             chunk_size=chunk_size,
             folder_exists=folder_exists,
             checkpoints=checkpoints or NoCheckpoints(),
+            since=since,
         )
         audience = Audience(on_event, log, self._observers)
         with audience.attending(where.path, this_ending().leftovers):
@@ -232,6 +238,16 @@ class Client(Opened):
         self._entered()
         await self._remote.with_ticket(self._remote.log_in)
         await self._remote.with_ticket(self._remote.whoami)
+
+    @journey
+    async def server_time(self) -> datetime | None:
+        """The server's own clock; None if it does not tell it, or not in a form that is known.
+
+        Raises:
+            AsyncUploadError: The server does not answer.
+        """
+        self._entered()
+        return (await self._patience.persist(self._remote.server_info)).now
 
     @journey
     async def folder_exists(self, path: str) -> bool:
