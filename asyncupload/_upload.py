@@ -166,6 +166,8 @@ class Upload:
                     return self._receipt(place, tally, stored, began, status="unchanged")
                 if not tally.proven:
                     await self._verify(tally, stored, task.to.path)
+                if not (place.exists or self._remote.creates_only):
+                    await self._require_alone(tally, stored, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
 
     # ── the document ──
@@ -276,6 +278,26 @@ class Upload:
                 f"{tally.crc32:08X} were sent; compare it with the source before you rely on it",
                 expected=tally.crc32,
                 found=crc32,
+            )
+
+    async def _require_alone(self, tally: Tally, stored: _wire.Stored, path: str) -> None:
+        """Where the operation is missing that only creates, another program's document may have come in between our
+        look and our request, which has made a version of it then. It cannot be helped, but told."""
+        try:
+            versions = await self._patience.persist(lambda: self._remote.versions(path))
+        except AsyncUploadError as error:
+            self._log.warning("not_compared", reason=str(error))
+            return
+        ours = stored.version_id or _wire.latest(versions) or 0
+        before = sorted((one for one in versions if one.number < ours), key=lambda one: one.number)
+        unwanted = self._task.if_exists in {"fail", "same"}
+        if before and (unwanted or before[-1].size in {None, tally.sent}):
+            numbers = (before[-1].number, ours)
+            raise StoredTwice(
+                f"{path} is stored as version {numbers[1]}, of a document that another program made at the same moment "
+                f"(version {numbers[0]}): this server has no operation that only creates; compare the two, and delete "
+                "one if they are equal",
+                versions=numbers,
             )
 
     async def _held(self, path: str, version: int | None) -> tuple[int, int]:

@@ -128,10 +128,10 @@ class Loader:
         self._left_out = left_out
         self._planned = plan is None
         try:
-            with self._beginning:
-                self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
             if plan is not None and plan_first:
                 await self._read(plan)
+            with self._beginning:
+                self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
             async with anyio.create_task_group() as beside:
                 if plan is not None and not plan_first:
                     beside.start_soon(self._read, plan)
