@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
@@ -102,6 +103,16 @@ class Opened:
             return
         self._threads = None
         await undisturbed(self._leave(), grace=self.settings.timeouts.cleanup)
+
+    async def server_time(self) -> datetime | None:
+        """The server's own clock; None if it does not tell it, or not in a form that is known.
+
+        Raises:
+            AsyncUploadError: The server does not answer.
+        """
+        self._entered()
+        async with self._journeys.one():
+            return (await self._patience.persist(self._remote.server_info)).now
 
     def _entered(self) -> Threads:
         if self._threads is None:

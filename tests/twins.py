@@ -195,19 +195,19 @@ class Stage:
     async def _judge_document(self, name: str, document: Document) -> None:
         made = [(await self._server.content(document.path, one.number)).read_bytes() for one in document.versions]
         old = [f"before {name}".encode()] if name in self._names[: self._play.old] else []
-        if made == [*old, self._content(name), self._content(name)] and self._later_begun(document):
-            return
-        self._wrong_if(made != [*old, self._content(name)], f"{name} has {len(made)} versions")
+        self._wrong_if(made[: len(old) + 1] != [*old, self._content(name)], f"{name} is {made}")
+        again = document.versions[len(old) : -1]
+        self._wrong_if(again and not self._later_begun(again[-1].created), f"{name} has {len(made)} versions")
 
-    def _later_begun(self, document: Document) -> bool:
-        """Whether the second load was asked for another version of what the first had stored before it began."""
+    def _later_begun(self, stored: float) -> bool:
+        """Whether a load that was told to add a version began after that: it had no way to know of anybody."""
         if self._play.kind != "never related" or self._play.mode != "version":
             return False
         begun = []
         for journal in self._journals:
             with closing(sqlite3.connect(journal)) as db:
                 begun += db.execute("SELECT value FROM run WHERE fact = 'begun'").fetchone()
-        return document.versions[-2].created < max(datetime.fromisoformat(one).timestamp() for one in begun) + 0.001
+        return stored < max(datetime.fromisoformat(one).timestamp() for one in begun) + 0.001
 
     def _wrong_if(self, it_is: object, what: str) -> None:
         if it_is:

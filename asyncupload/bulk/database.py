@@ -15,7 +15,7 @@ import anyio
 from asyncupload._shield import undisturbed
 from asyncupload.errors import JournalError
 
-from .opening import Opened, is_damage, open_file, refused
+from .opening import Damaged, Opened, is_damage, open_file, refused
 from .tables import Unreadable
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class Database:
             if writes:
                 state = opened.count()
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Damaged) as error:
             with suppress(sqlite3.Error):  # a full disk may have ended the transaction already
                 db.execute("ROLLBACK")
             for job in jobs:

@@ -26,7 +26,7 @@ _BESIDE = ("", "-wal", "-shm", "-journal")
 _COMPARED = "each file is compared with the destination before it is sent"
 
 
-class _Damaged(Exception):
+class Damaged(Exception):
     """The file is no sound SQLite file."""
 
 
@@ -47,9 +47,16 @@ class Opened:
         self._state = state
 
     def count(self) -> Witness:
-        """To be called within each transaction that writes; gives the state that it leaves. Blocks."""
+        """To be called within each transaction that writes; gives the state that it leaves. Blocks.
+
+        Raises:
+            Damaged: Somebody has put an earlier state under our hands.
+        """
         witness.count(self.db)
-        return witness.found(self.db, self._state.inode)
+        state = witness.found(self.db, self._state.inode)
+        if state.identity != self._state.identity or state.changes <= self._state.changes:
+            raise Damaged("went back to an earlier state while it was worked with")
+        return state
 
     def note(self, state: Witness, *, durably: bool = False) -> None:
         """Write down in which state a transaction has left it, before anybody acts on that: whoever restores an earlier
@@ -57,6 +64,7 @@ class Opened:
 
         Another process may be opening it at this moment: then one of the next notes will do.
         """
+        self._state = state
         with suppress(OSError, TargetUnwritable), held(self._path, patience=0.0) as lock:
             last = witness.read(lock)
             # Of several processes each notes what it has done, and not always in that order.
@@ -68,7 +76,7 @@ class Opened:
         it may look sound to him. Blocks."""
         with suppress(OSError, TargetUnwritable), held(self._path) as lock:
             if (last := witness.read(lock)).identity == self._state.identity:
-                witness.write(lock, replace(last, damage=f"was damaged ({error})"))
+                witness.write(lock, replace(last, damage=str(error) if isinstance(error, Damaged) else _hurt(error)))
 
     def close(self) -> None:
         """Let go of it. Blocks; never raises an error: what was done is on disk."""
@@ -100,7 +108,7 @@ def open_file(path: Path, *, existing: bool = False) -> Opened:
             return _looked_at(path)
         with held(path, PATIENCE) as lock:
             return _worked_with(path, lock)
-    except (sqlite3.Error, OSError, _Damaged) as error:
+    except (sqlite3.Error, OSError, Damaged) as error:
         raise refused(path, error) from error
 
 
@@ -124,7 +132,7 @@ def _worked_with(path: Path, lock: int) -> Opened:
     last, notice = witness.read(lock), ""
     try:
         db = _open_sound(path, last)
-    except _Damaged as damage:
+    except Damaged as damage:
         notice = _begin_anew(path, lock, last, str(damage))
         db = _open(path)
     inode = path.stat().st_ino
@@ -145,11 +153,11 @@ def _worked_with(path: Path, lock: int) -> Opened:
 def _open_sound(path: Path, last: Witness) -> sqlite3.Connection:
     """Also one that is new, but none that is known to be damaged, or in whose place another one was."""
     if last.damage:
-        raise _Damaged(last.damage)
+        raise Damaged(last.damage)
     if last.changes and not path.exists():
-        raise _Damaged("was deleted")
+        raise Damaged("was deleted")
     if last.changes and not path.stat().st_size:
-        raise _Damaged("was emptied")
+        raise Damaged("was emptied")
     return _open(path)
 
 
@@ -165,6 +173,10 @@ def _begin_anew(path: Path, lock: int, last: Witness, damage: str) -> str:
 
 def _notice(path: Path, missed: str) -> str:
     return missed and f"the journal {path} {missed}; what it has missed is not known: {_COMPARED}"
+
+
+def _hurt(error: BaseException) -> str:
+    return f"was damaged ({error})"
 
 
 def _files(path: Path) -> int:
@@ -200,7 +212,7 @@ def is_damage(error: BaseException) -> bool:
         code: int | None = getattr(error, "sqlite_errorcode", None)
         # Without a code: a text that is none any more.
         return code & 0xFF in _DAMAGED if code is not None else "decode" in str(error)
-    return isinstance(error, Unreadable | _Damaged)
+    return isinstance(error, Unreadable | Damaged)
 
 
 def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
@@ -211,7 +223,7 @@ def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         db.close()
         if is_damage(error):
-            raise _Damaged(f"was damaged ({error})") from error
+            raise Damaged(_hurt(error)) from error
         raise
     except BaseException:
         db.close()
@@ -225,9 +237,9 @@ def _prepare(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
     _require_ours(db, path)
     # The quick check would pass over a page that has not come to the disk: its indexes tell of rows as they were.
     if thorough and (told := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-        raise _Damaged(f"was damaged ({' '.join(told.split())})")
+        raise Damaged(f"was damaged ({' '.join(told.split())})")
     if thorough and not _adds_up(db):
-        raise _Damaged("was damaged (it has other rows than it has counted)")
+        raise Damaged("was damaged (it has other rows than it has counted)")
     # FULL: what is recorded survives a power cut, too. A commit waits for the disk, and many share one.
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")

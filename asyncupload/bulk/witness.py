@@ -8,13 +8,17 @@ import json
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from .tables import CHANGES, DOUBT, DOUBTED, IDENTITY
 
 _MOST = 4096
 """Bytes of it that are read."""
+
+_AT_ONCE = 1.0
+"""Seconds within which it is written, once it is known when."""
 
 _ROOM = 512
 """Bytes that are written at least, so that it keeps its length: then a power cut leaves one state or the other."""
@@ -32,6 +36,10 @@ class Witness:
     """The file's number in its file system: a copy has another one."""
     rows: Mapping[str, int] = field(default_factory=dict)
     """How many it had in each state."""
+    at: float = 0.0
+    """When this was written, in seconds since 1970."""
+    replaced: bool = False
+    """Whether what says so was written by somebody else since: it was put back as it was once. Never written."""
     damage: str = ""
     """What was found to be wrong with it: it is about to be moved aside, or is to be the next time."""
 
@@ -45,9 +53,12 @@ def read(descriptor: int) -> Witness:
     """What is written there. What cannot be read was never seen."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
-        return Witness(**json.loads(os.read(descriptor, _MOST)))
+        witness = Witness(**json.loads(os.read(descriptor, _MOST)))
+        # Nobody can set this time, but on Windows, where it is another one.
+        late = os.name == "posix" and os.fstat(descriptor).st_ctime - witness.at > _AT_ONCE
     except (ValueError, TypeError):
         return Witness()
+    return replace(witness, replaced=late)
 
 
 def write(descriptor: int, witness: Witness, *, durably: bool = True) -> None:
@@ -59,10 +70,14 @@ def write(descriptor: int, witness: Witness, *, durably: bool = True) -> None:
         durably: Whether to wait until it is on disk. After a power cut it may be older than the journal else, which
             says less, and nothing wrong.
     """
-    text = json.dumps(asdict(witness)).ljust(_ROOM).encode()
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, text)
-    os.truncate(descriptor, len(text))
+    while True:
+        now = time.time()
+        text = json.dumps(asdict(replace(witness, at=now, replaced=False))).ljust(_ROOM).encode()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, text)
+        os.truncate(descriptor, len(text))
+        if time.time() - now < _AT_ONCE:  # or we were frozen in between, and it would look like another's writing
+            break
     if durably:
         os.fsync(descriptor)
 
@@ -78,7 +93,7 @@ def difference(last: Witness, now: Witness) -> str:
         return ""  # it was never worked with
     if now.identity != last.identity:
         return "is not the one that was last worked with here"
-    if now.inode != last.inode:
+    if now.inode != last.inode or last.replaced:
         return "was copied or restored since it was last worked with"
     if now.changes < last.changes:
         return "is an earlier state of itself: it was restored, or has lost what was in the log (-wal) beside it"
