@@ -104,6 +104,17 @@ class Opened:
         self._threads = None
         await undisturbed(self._leave(), grace=self.settings.timeouts.cleanup)
 
+    async def ping(self) -> None:
+        """Find out whether the server answers and the session is good, with two small requests at most, once.
+
+        Raises:
+            AsyncUploadError: It does not, or is not.
+        """
+        self._entered()
+        async with self._journeys.one():
+            await self._remote.with_ticket(self._remote.log_in)
+            await self._remote.with_ticket(self._remote.whoami)
+
     async def server_time(self) -> datetime | None:
         """The server's own clock; None if it does not tell it, or not in a form that is known.
 

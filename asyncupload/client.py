@@ -216,27 +216,12 @@ class Client(Opened):
         On cancellation nothing is deleted, and ``CancelledError`` goes on.
         """
         self._entered()
+        log = get_logger(destination=commit.path)
         journey = Resumption(
-            self._patience,
-            get_logger(destination=commit.path),
-            commit,
-            properties,
-            checkpoints or NoCheckpoints(),
-            may_be_running=may_be_running,
+            self._patience, log, commit, properties, checkpoints or NoCheckpoints(), may_be_running=may_be_running
         )
         async with self._turns.at(destination(commit.path).path):
             return await journey.run()
-
-    @journey
-    async def ping(self) -> None:
-        """Find out whether the server answers and the session is good, with two small requests at most, once.
-
-        Raises:
-            AsyncUploadError: It does not, or is not.
-        """
-        self._entered()
-        await self._remote.with_ticket(self._remote.log_in)
-        await self._remote.with_ticket(self._remote.whoami)
 
     @journey
     async def folder_exists(self, path: str) -> bool:
