@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash interrupts fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
+.PHONY: help demo test storm crash interrupts damage twins fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -31,6 +31,12 @@ crash: $(READY)  ## five hundred kills of a load under random faults (ARGS='--se
 
 interrupts: $(READY) ## two hundred SIGINTs, SIGTERMs and SIGHUPs at random moments (ARGS='--seed N' plays one again)
 	$(BIN)/python tests/interrupts.py $(ARGS)
+
+damage: $(READY) ## a hundred loads whose journal is damaged (ARGS='--seed N' plays one again)
+	$(BIN)/python tests/damage.py $(ARGS)
+
+twins: $(READY)  ## forty pairs of programs of one account that send the same at once (ARGS='--seed N' plays one again)
+	$(BIN)/python tests/twins.py $(ARGS)
 
 fuzz: $(READY)   ## a million mutated answers for the reply reader
 	$(BIN)/python tests/fuzz.py $(ARGS)

@@ -46,7 +46,7 @@ class Inspection:
         On cancellation the handler is deleted all the same.
         """
         began = time.monotonic()
-        version = await self._patience.persist(self._remote.server_version)
+        version = (await self._patience.persist(self._remote.server_info)).version
         round_trip = time.monotonic() - began
         await self._patience.persist(self._remote.log_in)
         user = await self._patience.persist(self._remote.whoami)

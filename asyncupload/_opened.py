@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
@@ -107,6 +108,27 @@ class Opened:
             return
         self._threads = None
         await undisturbed(self._leave(), grace=self.settings.timeouts.cleanup)
+
+    async def ping(self) -> None:
+        """Find out whether the server answers and the session is good, with two small requests at most, once.
+
+        Raises:
+            AsyncUploadError: It does not, or is not.
+        """
+        self._entered()
+        async with self._journeys.one():
+            await self._remote.with_ticket(self._remote.log_in)
+            await self._remote.with_ticket(self._remote.whoami)
+
+    async def server_time(self) -> datetime | None:
+        """The server's own clock; None if it does not tell it, or not in a form that is known.
+
+        Raises:
+            AsyncUploadError: The server does not answer.
+        """
+        self._entered()
+        async with self._journeys.one():
+            return (await self._patience.persist(self._remote.server_info)).now
 
     def _entered(self) -> Threads:
         if self._threads is None:

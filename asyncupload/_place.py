@@ -26,6 +26,8 @@ class Place:
     exists: bool
     crc32: int | None
     """Of the latest version, if the server tells it."""
+    changed: bool = False
+    """Whether that is another one than when we looked first."""
     shared: bool = False
     """Whether it is held by a check-out that may be another program's: nobody could tell whose a lost request made."""
 
@@ -120,7 +122,7 @@ class Keeper:
                 await self._checkpoints.checking_out()
                 await self._patience.make(lambda: self._check_out(place.to.path, held))
             crc32 = await self._patience.persist(lambda: self._remote.document_crc32(place.to.path))
-            yield replace(place, crc32=crc32, shared=held.doubtful)
+            yield replace(place, crc32=crc32, changed=crc32 != place.crc32, shared=held.doubtful)
         finally:
             if held.perhaps:
                 await self._give_back(place.to.path)

@@ -196,8 +196,8 @@ class Remote:
 
     # ── looking ──
 
-    async def server_version(self) -> str:
-        """What the server calls its version; empty if it does not say."""
+    async def server_info(self) -> _wire.ServerInfo:
+        """What the server calls its version, and its clock."""
         return await self._ask(_wire.server_info())
 
     async def limits(self) -> _wire.Limits:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 from . import _wire
@@ -48,6 +49,8 @@ class Task:
     folder_exists: bool = False
     """Whether that is known, and need not be asked."""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    since: datetime | None = None
+    """An equal version that was stored since then is not stored again, by the server's clock."""
 
 
 class Upload:
@@ -83,7 +86,10 @@ class Upload:
         self._passes = Passes(self._staging, task.source, threads, audience, log)
         # One for all passes: what an earlier one has made after all is known by it.
         self._token = f"[upload {secrets.token_hex(4)}]"
-        self._asked_to_store = False
+        self._asked = False
+        """Whether a request to store may have left."""
+        self._was_there = False
+        """Whether another program stored the same meanwhile."""
 
     async def run(self) -> Receipt:
         """Bring the source to its destination, and say in one line of the log how it ended.
@@ -154,13 +160,17 @@ class Upload:
             self._require_wanted(place)
             async with self._keeper.hold(place) as held:
                 # Somebody may have stored the same between the look and the check-out.
-                if here and held.crc32 != place.crc32 and (same := await self._unchanged(here, held)):
+                if here and held.changed and (same := await self._unchanged(here, held)):
                     return self._receipt(place, here, same, began, status="unchanged")
                 tally, stored = await self._passes.run(
                     content, opened, lambda handler, tally: self._finalize(handler, held, tally)
                 )
+                if self._was_there:
+                    return self._receipt(place, tally, stored, began, status="unchanged")
                 if not tally.proven:
                     await self._verify(tally, stored, task.to.path)
+                if not (place.exists or self._remote.creates_only):
+                    await self._require_alone(tally, stored, task.to.path)
         return self._receipt(place, tally, stored, began, status="stored")
 
     # ── the document ──
@@ -180,15 +190,20 @@ class Upload:
         )
 
         async def request(fall_back: bool = True) -> _wire.Stored:  # noqa: FBT001, FBT002  (handed on as it is)
+            self._asked = True
             await self._task.checkpoints.committing(commit)
             return await self._remote.finalize(
                 handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
             )
 
-        again, self._asked_to_store = self._asked_to_store, True
+        again = self._asked
         if again and (found := await self._found(commit)):
             return found
         await self._keeper.require_unchanged(place)
+        if there := await self._stored_meanwhile(tally, place):
+            await self._staging.discard(handler)
+            self._was_there = not again  # it may have come of what was asked for in an earlier pass
+            return there
         try:
             stored = await self._stored(handler, place, commit, request)
         except AsyncUploadError as error:
@@ -201,6 +216,15 @@ class Upload:
         if again:
             await self._found(commit)  # raises if the request of an earlier pass has come about as well
         return stored
+
+    async def _stored_meanwhile(self, tally: Tally, place: Place) -> _wire.Stored | None:
+        """An equal version that another program has stored while this one was about to."""
+        since = self._task.since
+        if not (place.changed or since) or not (there := await self._equal(tally, place)):
+            return None
+        document, versions = there
+        made = max(versions, key=lambda version: version.number).created if versions else None
+        return _stored(document, versions) if place.changed or (since and made and made >= since) else None
 
     async def _stored(
         self, handler: Handler, place: Place, commit: Commit, request: Callable[..., Awaitable[_wire.Stored]]
@@ -288,6 +312,26 @@ class Upload:
                 found=crc32,
             )
 
+    async def _require_alone(self, tally: Tally, stored: _wire.Stored, path: str) -> None:
+        """Where the operation is missing that only creates, another program's document may have come in between our
+        look and our request, which has made a version of it then. It cannot be helped, but told."""
+        try:
+            versions = await self._patience.persist(lambda: self._remote.versions(path))
+        except AsyncUploadError as error:
+            self._log.warning("not_compared", reason=str(error))
+            return
+        ours = stored.version_id or _wire.latest(versions) or 0
+        before = sorted((one for one in versions if one.number < ours), key=lambda one: one.number)
+        unwanted = self._task.if_exists in {"fail", "same"}
+        if before and (unwanted or before[-1].size in {None, tally.sent}):
+            numbers = (before[-1].number, ours)
+            raise StoredTwice(
+                f"{path} is stored as version {numbers[1]}, of a document that another program made at the same moment "
+                f"(version {numbers[0]}): this server has no operation that only creates; compare the two, and delete "
+                "one if they are equal",
+                versions=numbers,
+            )
+
     async def _held(self, path: str, version: int | None) -> tuple[int, int]:
         """Size and checksum of what the server holds as this version."""
         try:
@@ -333,13 +377,17 @@ class Upload:
 
     async def _unchanged(self, here: Tally, place: Place) -> _wire.Stored | None:
         """What stands there, if it is equal to what was read."""
+        there = await self._equal(here, place)
+        return there and _stored(*there)
+
+    async def _equal(self, here: Tally, place: Place) -> tuple[_wire.Document, tuple[_wire.Version, ...]] | None:
+        """The document and its versions, if the latest is equal to what was read."""
         if here.crc32 != place.crc32:
             return None
         document = await self._patience.persist(lambda: self._remote.document(place.to.path))
         if document.size != here.sent:
             return None
-        versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
-        return _wire.Stored(document.document_id, _wire.latest(versions))
+        return document, await self._patience.persist(lambda: self._remote.versions(place.to.path))
 
     def _receipt(
         self,
@@ -371,6 +419,10 @@ class Upload:
 def _gone(error: AsyncUploadError) -> bool:
     """Whether a request to store was refused in the words for a handler that is not there (any more)."""
     return type(error) is ServerError and error.code in {None, 4000}
+
+
+def _stored(document: _wire.Document, versions: tuple[_wire.Version, ...]) -> _wire.Stored:
+    return _wire.Stored(document.document_id, _wire.latest(versions))
 
 
 def _reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ vendor's, from the public API pages; where those disagree, the reader here accep
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
@@ -66,9 +67,30 @@ class Limits(NamedTuple):
     default_chunk_size: int | None
 
 
-def server_info() -> Call[str]:
-    """The server's version; needs no ticket."""
-    return Call("ServerInfo", (), lambda reply: reply.get("VersionNumber"))
+class ServerInfo(NamedTuple):
+    """Answer of ServerInfo."""
+
+    version: str
+    now: datetime | None
+    """The server's clock; None if it does not tell, or not in a form that is known."""
+
+
+def server_info() -> Call[ServerInfo]:
+    """The server's version and clock; needs no ticket."""
+
+    def read_info(reply: Reply) -> ServerInfo:
+        return ServerInfo(reply.get("VersionNumber"), _moment(reply.get("Coordinated_Universal_Time")))
+
+    return Call("ServerInfo", (), read_info)
+
+
+def _moment(text: str) -> datetime | None:
+    """A time as the server tells it: ``2026-03-31T18:00:00.000Z``, in UTC also without the last letter."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
 def authenticate(user: str, password: Secret) -> Call[Login]:
@@ -133,6 +155,8 @@ class Version(NamedTuple):
     comment: str
     size: int | None = None
     """Bytes, where the server says."""
+    created: datetime | None = None
+    """By the server's clock, where it says."""
 
 
 def latest(versions: Iterable[Version]) -> int | None:
@@ -160,7 +184,12 @@ def versions(ticket: Secret, path: str) -> Call[tuple[Version, ...]]:
     def read_versions(reply: Reply) -> tuple[Version, ...]:
         found = ((version.number("Number"), version) for version in reply.children("Version"))
         return tuple(
-            Version(number, _text(version, "Comment"), whole_number(_text(version, "VersionSize")))
+            Version(
+                number,
+                _text(version, "Comment"),
+                whole_number(_text(version, "VersionSize")),
+                _moment(_text(version, "DateCreated")),
+            )
             for number, version in found
             if number is not None
         )

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,7 @@ class Client(Opened):
         chunk_size: int | None = None,
         folder_exists: bool = False,
         checkpoints: Checkpoints | None = None,
+        since: datetime | None = None,
         on_event: Listener | None = None,
     ) -> Receipt:
         """Bring a source into the server: as a new document, or as a new version of one.
@@ -68,16 +70,17 @@ class Client(Opened):
                 :class:`~asyncupload.Source`.
             to: The document's path, as ``/Library/Folder/Name.ext``. The folder must exist.
             if_exists: What to do with a document that stands there: ``version`` adds one, with the document checked out
-                meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through and sends nothing if the
-                document is equal to it, otherwise adds a version; ``same`` does likewise, but raises AlreadyExists
-                otherwise. Both compare again when they have checked the document out, and cannot compare a source that
-                can be read only once.
+                meanwhile; ``fail`` raises AlreadyExists; ``skip`` reads the source through, unless it can be read only
+                once, and sends nothing if the document is equal to it, otherwise adds a version; ``same`` does
+                likewise, but raises AlreadyExists otherwise. Whatever is asked for, an equal version that somebody
+                stored between the first look and the check-out is not stored again: the receipt says ``unchanged``.
             version_comment: Kept by the server with the version.
             properties: Description, keywords, dates and the like; see :class:`Properties`. With ``if_exists="skip"``
                 an equal document keeps what it has.
             chunk_size: Bytes per chunk to ask for, if less than ``settings.chunk_size`` is wanted for this upload.
             folder_exists: Whether that is known of the folder, and need not be asked.
             checkpoints: Awaited at the points from which another process could go on after this one.
+            since: Neither is one that was stored since then, by the server's clock (:meth:`server_time`).
             on_event: Called with every :class:`~asyncupload.Event`, on the event loop.
 
         Returns:
@@ -111,6 +114,7 @@ class Client(Opened):
             chunk_size=chunk_size,
             folder_exists=folder_exists,
             checkpoints=checkpoints or NoCheckpoints(),
+            since=since,
         )
         audience = Audience(on_event, log, self._observers)
         with audience.attending(where.path, this_ending().leftovers):
@@ -172,9 +176,7 @@ class Client(Opened):
         """What :meth:`upload` would make of it, found out without sending anything. The folder may be missing yet.
 
         Args:
-            source: As for :meth:`upload`; it must be one that can be read again.
-            to: Likewise.
-            if_exists: Likewise.
+            source, to, if_exists: As for :meth:`upload`; the source must be one that can be read again.
             checkpoints: Asked whether an earlier upload may have left the document checked out. Nothing is written.
 
         Raises:
@@ -195,9 +197,8 @@ class Client(Opened):
         checkpoints: Checkpoints | None = None,
         may_be_running: bool = True,
     ) -> Receipt | None:
-        """Find out what became of a request to store that another process wrote down as leaving, and died.
-
-        The document is looked for; if it is not there, and its bytes are, it is made.
+        """Find out what became of a request to store that another process wrote down as leaving, and died: the document
+        is looked for; if it is not there, and its bytes are, it is made.
 
         Args:
             commit: What was written down.
@@ -221,17 +222,6 @@ class Client(Opened):
         )
         async with self._turns.at(destination(commit.path).path):
             return await journey.run()
-
-    @journey
-    async def ping(self) -> None:
-        """Find out whether the server answers and the session is good, with two small requests at most, once.
-
-        Raises:
-            AsyncUploadError: It does not, or is not.
-        """
-        self._entered()
-        await self._remote.with_ticket(self._remote.log_in)
-        await self._remote.with_ticket(self._remote.whoami)
 
     @journey
     async def folder_exists(self, path: str) -> bool:

@@ -27,6 +27,7 @@ from asyncupload import (
     OutcomeUnknown,
     Retries,
     Settings,
+    StoredTwice,
     Timeouts,
 )
 from asyncupload.checkpoints import NoCheckpoints
@@ -505,6 +506,97 @@ async def test_a_lock_that_another_program_of_the_same_user_got_first_is_not_our
         assert await holder(server, TO) == "demo"
         assert count(server, "UnLock") == 0
         assert count(server, "CreateUploadHandler") == 1
+
+
+class _Rival:
+    """Another program of the same account, that stores something right before a request of ours goes on."""
+
+    def __init__(self, server: Emulator, operation: str, data: bytes) -> None:
+        self._server, self._operation, self._data = server, operation, data
+        self._done = False
+
+    async def __call__(self, operation: str) -> None:
+        if operation == self._operation and not self._done:
+            self._done = True
+            async with Client(self._server.url, user="demo", password="demo", settings=PATIENT) as other:
+                await other.upload(self._data, to=TO)
+
+
+@pytest.mark.parametrize("if_exists", ["version", "skip", "same"])
+@pytest.mark.parametrize("kind", ["bytes", "pieces"])
+async def test_what_another_program_stored_before_our_check_out_is_not_stored_again(
+    kind: str, if_exists: Any, tmp_path: Path
+) -> None:
+    """Between our look and our lock. One that can be read only once is compared when all of it is sent."""
+    if if_exists == "same" and kind == "pieces":
+        return  # it is refused before
+    data = os.urandom(CHUNK + 1)
+    async with Emulator(tmp_path / "server") as server:
+        async with Client(server.url, user="demo", password="demo", settings=PATIENT) as first:
+            await first.upload(data if if_exists == "same" else b"before", to=TO)
+        async with (
+            between(server.url, meanwhile=_Rival(server, "Lock", data)) as proxy,
+            Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+        ):
+            receipt = await client.upload(data if kind == "bytes" else _pieces(data), to=TO, if_exists=if_exists)
+        assert receipt.status == "unchanged"
+        assert receipt.version_id == (await _versions(server))[-1]
+        assert len(await _versions(server)) == (1 if if_exists == "same" else 2)
+        assert await holder(server, TO) is None
+        assert await server.open_handlers() == []
+
+
+async def test_what_another_program_stored_and_differs_gets_our_version(tmp_path: Path) -> None:
+    async with Emulator(tmp_path / "server") as server:
+        async with (
+            between(server.url, meanwhile=_Rival(server, "Lock", b"theirs")) as proxy,
+            Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+        ):
+            await client.upload(b"before", to=TO)
+            receipt = await client.upload(b"ours", to=TO)
+        assert receipt.status == "stored"
+        assert (await server.content(TO)).read_bytes() == b"ours"
+        assert len(await _versions(server)) == 3
+
+
+MISSING = ("UploadNewDocumentWidthHandler",)
+
+
+async def test_without_the_operation_that_only_creates_an_equal_document_is_found(tmp_path: Path) -> None:
+    """Today's servers refuse a version of what is not checked out."""
+    async with (
+        Emulator(tmp_path / "server", missing=MISSING) as server,
+        between(server.url, meanwhile=_Rival(server, "UploadDocumentWithHandler", b"the same")) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"the same", to=TO)
+        assert [receipt.version_id] == await _versions(server)
+        assert await server.open_handlers() == []
+
+
+@pytest.mark.parametrize(("theirs", "if_exists"), [(b"the same", "version"), (b"another", "fail")])
+async def test_without_it_an_older_server_stores_twice_and_that_is_told(
+    theirs: bytes, if_exists: Any, tmp_path: Path
+) -> None:
+    """It makes a version of what came in between, which nothing of ours can prevent."""
+    async with (
+        Emulator(tmp_path / "server", missing=MISSING, variants=["auto-version"]) as server,
+        between(server.url, meanwhile=_Rival(server, "UploadDocumentWithHandler", theirs)) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        with pytest.raises(StoredTwice, match="no operation that only creates; compare the two") as caught:
+            await client.upload(b"the same", to=TO, if_exists=if_exists)
+        assert list(caught.value.versions) == await _versions(server)
+
+
+async def test_without_it_another_content_is_a_version_as_wanted(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", missing=MISSING, variants=["auto-version"]) as server,
+        between(server.url, meanwhile=_Rival(server, "UploadDocumentWithHandler", b"another")) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"ours", to=TO)
+        assert receipt.version_id == (await _versions(server))[-1]
 
 
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -197,7 +197,7 @@ async def test_an_answer_too_large_to_be_one_is_not_read_to_its_end(emulator: Em
         _remote(proxy.url) as remote,
     ):
         with pytest.raises(ForeignReply, match="larger than"):
-            await remote.server_version()
+            await remote.server_info()
 
 
 async def test_large_answers_are_parsed_too(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import urllib.parse
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -298,8 +299,28 @@ DATA = base64.b64encode(b"content").decode()
 
 UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
     # what is asked, what comes back, what it means
-    "a version": ("ServerInfo", '<root success="true" VersionNumber="8.7.0.0"/>', "8.7.0.0"),
-    "no version": ("ServerInfo", '<root success="true"/>', ""),
+    "a version": ("ServerInfo", '<root success="true" VersionNumber="8.7.0.0"/>', wire.ServerInfo("8.7.0.0", None)),
+    "no version": ("ServerInfo", '<root success="true"/>', wire.ServerInfo("", None)),
+    "a clock": (
+        "ServerInfo",
+        '<root success="true" Coordinated_Universal_Time="2026-03-31T18:00:00.250Z"/>',
+        wire.ServerInfo("", datetime(2026, 3, 31, 18, 0, 0, 250_000, UTC)),
+    ),
+    "a clock without a zone": (
+        "ServerInfo",
+        '<root success="true" Coordinated_Universal_Time="2026-03-31 18:00:00"/>',
+        wire.ServerInfo("", datetime(2026, 3, 31, 18, tzinfo=UTC)),
+    ),
+    "a clock in other words": (
+        "ServerInfo",
+        '<root success="true" Coordinated_Universal_Time="3/31/2026 6:00:00 PM"/>',
+        wire.ServerInfo("", None),
+    ),
+    "when a version was made": (
+        "GetDocumentVersions",
+        '<r success="true"><Version Number="1000000"><DateCreated>2026-03-31T18:00:00.250Z</DateCreated></Version></r>',
+        (wire.Version(1000000, "", None, datetime(2026, 3, 31, 18, 0, 0, 250_000, UTC)),),
+    ),
     "a login": (
         "AuthenticateUser",
         '<root success="true" ticket="T-1" username="JSmith" isAuthenticated="True"/>',

@@ -15,7 +15,7 @@ from asyncupload._raised import another
 from asyncupload._shield import undisturbed
 from asyncupload.errors import JournalError
 
-from .opening import Opened, is_damage, open_file, refused
+from .opening import Damaged, Opened, is_damage, open_file, refused
 from .tables import Unreadable
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class Database:
         self.notice = opened.notice
         try:
             while jobs := self._next():
-                self._do_all(opened.db, jobs)
+                self._do_all(opened, jobs)
                 self._note_damage(opened, jobs)
                 _tell(jobs)
         finally:
@@ -167,22 +167,27 @@ class Database:
                 jobs.append(job)
         return jobs
 
-    def _do_all(self, db: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
+    def _do_all(self, opened: Opened, jobs: Sequence[_Job]) -> None:
         """One transaction. If SQLite itself fails in it, nothing of it has happened, and all are told so."""
+        db, state = opened.db, None
         writes = ", ".join(job.what for job in jobs if job.what)
         try:
             # A transaction that begins as a reader and becomes a writer can be refused at once instead of waiting.
             db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             for job in jobs:
                 _do(db, job)
+            if writes:
+                state = opened.count()
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Damaged) as error:
             with suppress(sqlite3.Error):  # a full disk may have ended the transaction already
                 db.execute("ROLLBACK")
             for job in jobs:
                 job.error = refused(self.path, error)
                 job.error.__cause__ = error
             return
+        if state is not None:
+            opened.note(state)
         if writes and self._between_writes is not None:
             self._between_writes(writes)
 

@@ -15,7 +15,7 @@ from . import moves
 from .database import Database
 from .queue import Added, Claim, Deed, Tally
 from .rows import ENDED, NO_FACTS, Facts, Item, Row, State
-from .tables import IDENTITY, OPENINGS, ROW_COLUMNS, place, row_of, written
+from .tables import CHANGES, IDENTITY, ROW_COLUMNS, place, row_of, written
 from .witness import as_new
 
 _BATCH = 500
@@ -222,7 +222,7 @@ class Journal:
     async def run(self) -> Mapping[str, str]:
         """See `Queue.run`."""
         query = "SELECT fact, value FROM run WHERE fact NOT IN (?, ?)"
-        return MappingProxyType(dict(await self._all(query, IDENTITY, OPENINGS)))
+        return MappingProxyType(dict(await self._all(query, IDENTITY, CHANGES)))
 
     async def note_run(self, **facts: str) -> None:
         """See `Queue.note_run`."""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,6 +22,7 @@ from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
 from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
 
+from .begun import note_begun
 from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate
@@ -86,6 +88,7 @@ class Loader:
         self._planned = False
         self._stopping = False
         self._ended = False
+        self._beginning = anyio.CancelScope()
         self._reading = anyio.CancelScope()
         self._workers = anyio.CancelScope()
         self._began = time.monotonic()
@@ -128,6 +131,8 @@ class Loader:
         try:
             if plan is not None and plan_first:
                 await self._read(plan)
+            with self._beginning:
+                self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
             async with anyio.create_task_group() as beside:
                 if plan is not None and not plan_first:
                     beside.start_soon(self._read, plan)
@@ -147,6 +152,7 @@ class Loader:
     def stop(self, grace: float) -> None:
         """Begin no new file, and read no further in the plan. Those in flight are given up after ``grace`` seconds."""
         self._stopping = True
+        self._beginning.cancel()
         self._reading.cancel()
         # Of the loop itself, since a signal's handler runs in no task: anyio would not know where it is.
         self._workers.deadline = min(self._workers.deadline, asyncio.get_running_loop().time() + grace)

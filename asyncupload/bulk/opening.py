@@ -2,13 +2,13 @@
 
 import sqlite3
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncupload._targets import irregular
-from asyncupload.errors import JournalError
+from asyncupload.errors import JournalError, TargetUnwritable
 
 from . import witness
 from .locking import held
@@ -26,7 +26,7 @@ _BESIDE = ("", "-wal", "-shm", "-journal")
 _COMPARED = "each file is compared with the destination before it is sent"
 
 
-class _Damaged(Exception):
+class Damaged(Exception):
     """The file is no sound SQLite file."""
 
 
@@ -38,48 +38,50 @@ class Opened:
         path: The file.
         state: In which it was found.
         notice: What a user should know about it, or "".
-        looking: Whether nobody works with it.
-        log: Whether a log lies beside it.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, path: Path, state: Witness, notice: str, *, looking: bool, log: bool
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, state: Witness, notice: str) -> None:
         self.db = db
         self.notice = notice
         self._path = path
-        self._identity = state.identity
-        self._looking = looking
-        self._log = log
+        self._state = state
+
+    def count(self) -> Witness:
+        """To be called within each transaction that writes; gives the state that it leaves. Blocks.
+
+        Raises:
+            Damaged: Somebody has put an earlier state under our hands.
+        """
+        witness.count(self.db)
+        state = witness.found(self.db, self._state.inode)
+        if state.identity != self._state.identity or state.changes <= self._state.changes:
+            raise Damaged("went back to an earlier state while it was worked with")
+        return state
+
+    def note(self, state: Witness, *, durably: bool = False) -> None:
+        """Write down in which state a transaction has left it, before anybody acts on that: whoever restores an earlier
+        one is found out. Blocks.
+
+        Another process may be opening it at this moment: then one of the next notes will do.
+        """
+        self._state = state
+        with suppress(OSError, TargetUnwritable), held(self._path, patience=0.0) as lock:
+            last = witness.read(lock)
+            # Of several processes each notes what it has done, and not always in that order.
+            if last.identity == state.identity and last.changes <= state.changes:
+                witness.write(lock, replace(state, inode=last.inode, damage=last.damage), durably=durably)
 
     def note_damage(self, error: BaseException) -> None:
         """It was found to be damaged while it was read: whoever opens it next to work with it moves it aside, though
         it may look sound to him. Blocks."""
-        with suppress(OSError), held(self._path) as lock:
-            if (last := witness.read(lock)).identity == self._identity:
-                witness.write(lock, replace(last, damage=f"was damaged ({error})"))
+        with suppress(OSError, TargetUnwritable), held(self._path) as lock:
+            if (last := witness.read(lock)).identity == self._state.identity:
+                witness.write(lock, replace(last, damage=str(error) if isinstance(error, Damaged) else _hurt(error)))
 
     def close(self) -> None:
-        """Let go of it, and write down in which state. Blocks; never raises an error: what was done is on disk."""
-        try:
-            with held(self._path) as lock:
-                self._close(lock)
-        except (OSError, sqlite3.Error):
-            pass  # the next one to open it finds it as one whose process was killed
-        finally:
-            with suppress(sqlite3.Error):
-                self.db.close()
-
-    def _close(self, lock: int) -> None:
-        last = witness.read(lock)
-        if not self._looking:
-            witness.count(self.db)
-        now = witness.found(self.db, self._path)
-        self.db.close()
-        # Another process may have moved it aside, or be about to: what it has written down must stay.
-        if last.identity == self._identity and not last.damage and self._log:
-            # SQLite removes the log when nobody has the file open any more.
-            witness.write(lock, replace(now, open=witness.has_log(self._path)))
+        """Let go of it. Blocks; never raises an error: what was done is on disk."""
+        with suppress(sqlite3.Error):
+            self.db.close()
 
 
 def open_file(path: Path, *, existing: bool = False) -> Opened:
@@ -106,53 +108,56 @@ def open_file(path: Path, *, existing: bool = False) -> Opened:
             return _looked_at(path)
         with held(path, PATIENCE) as lock:
             return _worked_with(path, lock)
-    except (sqlite3.Error, OSError, _Damaged) as error:
+    except (sqlite3.Error, OSError, Damaged) as error:
         raise refused(path, error) from error
 
 
 def _looked_at(path: Path) -> Opened:
-    with ExitStack() as stack:
-        lock: int | None = None
-        with suppress(OSError):  # a folder that may not be written to
-            lock = stack.enter_context(held(path))
-        log = witness.has_log(path)
-        db = _open(path, thorough=False)
-        try:
-            state = witness.found(db, path)
-        except BaseException:
-            db.close()
-            raise
-        missed = witness.difference(witness.read(lock), state, log=log) if lock is not None else ""
-        return Opened(db, path, state, _notice(path, missed), looking=True, log=log)
-
-
-def _worked_with(path: Path, lock: int) -> Opened:
-    """Nobody else opens or closes it meanwhile."""
-    last, log, notice = witness.read(lock), witness.has_log(path), ""
+    last: Witness | None = None
+    with suppress(OSError), held(path) as lock:  # a folder that may not be written to
+        last = witness.read(lock)
+    db = _open(path, thorough=False)
     try:
-        db = _open_sound(path, last)
-    except _Damaged as damage:
-        notice = _begin_anew(path, lock, last, str(damage))
-        db = _open(path)
-    try:
-        notice = notice or _notice(path, witness.difference(last, witness.found(db, path), log=log))
-        witness.count(db, notice)
-        state = witness.found(db, path)
-        witness.write(lock, replace(state, open=True))
+        db.execute("BEGIN")
+        state = witness.found(db, path.stat().st_ino)
+        db.execute("COMMIT")
     except BaseException:
         db.close()
         raise
-    return Opened(db, path, state, notice, looking=False, log=True)
+    return Opened(db, path, state, _notice(path, witness.difference(last, state) if last else ""))
+
+
+def _worked_with(path: Path, lock: int) -> Opened:
+    """Nobody else opens it meanwhile."""
+    last, notice = witness.read(lock), ""
+    try:
+        db = _open_sound(path, last)
+    except Damaged as damage:
+        notice = _begin_anew(path, lock, last, str(damage))
+        db = _open(path)
+    inode = path.stat().st_ino
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        notice = notice or _notice(path, witness.difference(last, witness.found(db, inode)))
+        witness.doubt(db, notice)
+        witness.count(db)
+        state = witness.found(db, inode)
+        db.execute("COMMIT")
+        witness.write(lock, state)
+    except BaseException:
+        db.close()
+        raise
+    return Opened(db, path, state, notice)
 
 
 def _open_sound(path: Path, last: Witness) -> sqlite3.Connection:
     """Also one that is new, but none that is known to be damaged, or in whose place another one was."""
     if last.damage:
-        raise _Damaged(last.damage)
-    if last.openings and not path.exists():
-        raise _Damaged("was deleted")
-    if last.openings and not path.stat().st_size:
-        raise _Damaged("was emptied")
+        raise Damaged(last.damage)
+    if last.changes and not path.exists():
+        raise Damaged("was deleted")
+    if last.changes and not path.stat().st_size:
+        raise Damaged("was emptied")
     return _open(path)
 
 
@@ -168,6 +173,10 @@ def _begin_anew(path: Path, lock: int, last: Witness, damage: str) -> str:
 
 def _notice(path: Path, missed: str) -> str:
     return missed and f"the journal {path} {missed}; what it has missed is not known: {_COMPARED}"
+
+
+def _hurt(error: BaseException) -> str:
+    return f"was damaged ({error})"
 
 
 def _files(path: Path) -> int:
@@ -203,7 +212,7 @@ def is_damage(error: BaseException) -> bool:
         code: int | None = getattr(error, "sqlite_errorcode", None)
         # Without a code: a text that is none any more.
         return code & 0xFF in _DAMAGED if code is not None else "decode" in str(error)
-    return isinstance(error, Unreadable | _Damaged)
+    return isinstance(error, Unreadable | Damaged)
 
 
 def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
@@ -214,7 +223,7 @@ def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         db.close()
         if is_damage(error):
-            raise _Damaged(f"was damaged ({error})") from error
+            raise Damaged(_hurt(error)) from error
         raise
     except BaseException:
         db.close()
@@ -228,10 +237,24 @@ def _prepare(db: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
     _require_ours(db, path)
     # The quick check would pass over a page that has not come to the disk: its indexes tell of rows as they were.
     if thorough and (told := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-        raise _Damaged(f"was damaged ({' '.join(told.split())})")
+        raise Damaged(f"was damaged ({' '.join(told.split())})")
+    if thorough and not _adds_up(db):
+        raise Damaged("was damaged (it has other rows than it has counted)")
     # FULL: what is recorded survives a power cut, too. A commit waits for the disk, and many share one.
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
+
+
+def _adds_up(db: sqlite3.Connection) -> bool:
+    """Whether it has the rows that it has counted: pages of different times may fit each other in all but that."""
+    db.execute("BEGIN")
+    rows = dict(db.execute("SELECT state, count(*) FROM rows GROUP BY state"))
+    try:
+        counted = witness.found(db, 0).rows
+    except ValueError:  # a number that is none
+        return False
+    db.execute("COMMIT")
+    return rows == counted
 
 
 def _is_new(db: sqlite3.Connection) -> bool:

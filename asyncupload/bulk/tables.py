@@ -90,8 +90,8 @@ BEGINNING = [(state.value,) for state in State]
 
 PLANNED_COLUMNS = "destination, place, size, mtime_ns, line, metadata, problem, fatal"
 
-IDENTITY, OPENINGS = "identity", "openings"
-"""Facts of the run that are the journal's own business; see `witness`."""
+IDENTITY, CHANGES = "identity", "changes"
+"""Facts of the run that are the journal's own business: drawn when it was made, and how often it was written to."""
 
 DOUBTED, DOUBT = "doubted", "doubt"
 """Facts of the run: since when rows are doubtful (the time of what the journal had noted last before), and why."""

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import anyio
@@ -63,6 +63,8 @@ class Bench:
     budget: Budget
     rate: Rate
     hashing: anyio.CapacityLimiter
+    since: datetime | None = None
+    """When the load was begun, by the server's clock, if that is known."""
     meter: Meter = field(default_factory=Meter)
 
 
@@ -201,6 +203,7 @@ class Work:
                 properties=self._properties(),
                 folder_exists=True,
                 checkpoints=self._notes,
+                since=self._bench.since,
                 on_event=self._listen,
             )
 

@@ -16,7 +16,7 @@ from asyncupload.bulk.ledger import Ledger
 from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Progress
 from asyncupload.bulk.rows import Row, State
-from asyncupload.errors import AsyncUploadError
+from asyncupload.errors import AsyncUploadError, UsageError
 
 from . import results, terminal
 from .display import show
@@ -79,7 +79,24 @@ def loaded(job: Job) -> int:
 
 
 async def _note(job: Job, journal: Journal) -> None:
+    """Write down what the journal is of.
+
+    Raises:
+        UsageError: It is another server's: what it says to be stored is not stored here.
+    """
     plan, connection = job.plan, job.connection
+    known = await journal.run()
+    there = known.get("server", connection.server)
+    if there.rstrip("/").casefold() != connection.server.rstrip("/").casefold():
+        raise UsageError(
+            f"the journal {job.journal} is of a load to {there}, and what is stored there is not stored on "
+            f"{connection.server}: name another journal for it"
+        )
+    if not known and job.options.if_exists == "version":
+        terminal.warn(
+            f"asyncupload: the journal {job.journal} is new, and knows of no earlier run: every document that is there "
+            "already gets another version; --if-exists skip leaves equal ones as they are"
+        )
     await journal.note_run(
         server=connection.server, user=connection.user or "", source=plan.origin, destination=plan.destination
     )

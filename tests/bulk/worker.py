@@ -3,6 +3,7 @@ waits for a line before it goes on. ``tests/bulk/test_journal_processes.py`` run
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -80,6 +81,19 @@ async def steps(path: Path, between_writes: Callable[[str], None]) -> None:
         await journal.retry()
 
 
+async def leave(path: Path) -> None:
+    """Send one of two files, keep the journal's files as they were before in the folder ``before``, and die."""
+    async with Journal.open(path) as journal:
+        await journal.add(items(2))
+        (path.parent / "before").mkdir()
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.copy(file, path.parent / "before")
+        (claim,) = await journal.claim("worker", 1, lease=LEASE)
+        await journal.committing(claim, "{}", lease=LEASE)
+        await journal.finish(claim, State.STORED)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def die(folder: Path) -> None:
     """For each number of writes, a process that is killed right after that many. Forked: a start takes long."""
     number, killed = 1, True
@@ -112,6 +126,8 @@ def main() -> None:
     match deed:
         case "die":
             die(Path(path))
+        case "leave":
+            asyncio.run(leave(Path(path)))
         case "share":
             asyncio.run(share(Path(path), *name))
         case "freeze":

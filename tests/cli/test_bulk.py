@@ -525,6 +525,31 @@ def test_a_damaged_journal_is_told_of_and_begun_anew(
     assert "was damaged" in ended.err
 
 
+def test_a_new_journal_says_that_it_knows_of_nothing_where_that_adds_versions(
+    server: Server, source: Path, here: Here, env: dict[str, str], journal: Path
+) -> None:
+    """Without the journal and what lies beside it, a run cannot be told from the first one."""
+    words = ("bulk", source, TO, "--if-exists", "version")
+    told = f"the journal {journal} is new, and knows of no earlier run: every document that is there already gets"
+    assert told in here(*words, env=env).err
+    assert "is new" not in here(*words, env=env).err
+    assert "is new" not in here("bulk", source, TO, "--journal", journal.with_name("other.journal"), env=env).err
+    assert {len(document.versions) for document in server.state()} == {1}
+
+
+def test_another_servers_journal_is_refused(
+    server: Server, source: Path, here: Here, env: dict[str, str], journal: Path
+) -> None:
+    """What is stored there is not stored here."""
+    assert here("bulk", source, TO, env=env).code == 0
+    with closing(sqlite3.connect(journal)) as db:
+        db.execute("UPDATE run SET value = 'https://other.example' WHERE fact = 'server'")
+        db.commit()
+    ended = here("bulk", source, TO, env=env)
+    assert ended.code == 2
+    assert "is of a load to https://other.example, and what is stored there is not stored on" in ended.err
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "html"])
 def test_a_report_has_every_file(source: Path, here: Here, env: dict[str, str], tmp_path: Path, form: str) -> None:
     write(source, {"empty": b"", "bad|name": b"x"})
