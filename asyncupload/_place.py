@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import anyio
 
+from . import _wire
 from ._names import Destination
 from ._patience import Patience
 from ._shield import undisturbed
@@ -88,6 +90,20 @@ class Keeper:
         if if_exists == "fail":
             raise AlreadyExists(f"{to.path} exists already, and nothing was sent")
         return Place(to, exists=True, crc32=crc32)
+
+    async def same(self, place: Place, *, size: int, crc32: int, since: datetime | None = None) -> _wire.Stored | None:
+        """What stands there, if its latest version is of this size and checksum, and, if that is given, was made since
+        then by the server's clock."""
+        if place.crc32 != crc32:
+            return None
+        document = await self._patience.persist(lambda: self._remote.document(place.to.path))
+        if document.size != size:
+            return None
+        versions = await self._patience.persist(lambda: self._remote.versions(place.to.path))
+        made = max(versions, key=lambda version: version.number).created if versions else None
+        if since is not None and (made is None or made < since):
+            return None
+        return _wire.Stored(document.document_id, _wire.latest(versions))
 
     async def _require_folder(self, to: Destination) -> None:
         try:

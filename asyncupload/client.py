@@ -17,7 +17,8 @@ from ._names import destination, folder
 from ._opened import Opened, journey
 from ._place import IfExists
 from ._resume import Resumption
-from ._upload import Task, Upload
+from ._task import Task
+from ._upload import Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import NotFound, ServerError, UsageError

@@ -55,6 +55,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_passes",
         "_fetch",
         "_verify",
+        "_task",
+        "_storing",
         "_upload",
         "_archive",
         "_download",
