@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from full_disk import FULL, logs_on_full_disks
 from verdicts import Journey, judge
 from weather import AWAY, CHUNK, DAMAGE, FEW, GATEWAY, GOAL, RATES, SETTINGS, Round, at_rate, round_of
 
-from asyncupload import Client, OutcomeUnknown
+from asyncupload import Client, OutcomeUnknown, Timeouts
 from asyncupload.emulator import Emulator, Script
 
 FOLDER = "/Finance/Reports"
@@ -97,7 +97,8 @@ async def play(this: Round, script: Script, journeys: list[Journey], existing: s
 
 
 async def _prepare(server: Emulator, existing: set[str], history: int) -> None:
-    async with Client(server.url, user="demo", password="demo", settings=SETTINGS) as client:
+    unhurried = replace(SETTINGS, timeouts=Timeouts())
+    async with Client(server.url, user="demo", password="demo", settings=unhurried) as client:
         for path in existing:
             with suppress(OutcomeUnknown):  # on a server on which it cannot be compared
                 await client.upload(b"before", to=path)
