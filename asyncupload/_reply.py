@@ -115,12 +115,9 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial:
     """
     if answer.status != 200:
         raise _fault(operation, answer, hide) or _foreign_status(operation, answer, hide)
-    try:
-        reply = Reply(_inside(fromstring(answer.body, forbid_dtd=True)))
-    except _NO_XML as error:
-        # The parser's frames hold their own error: with it the request, a chunk perhaps, would wait for the collector.
-        error.__traceback__ = None
-        raise foreign(operation, answer, hide, "is not the XML it should be") from error
+    if (root := _parsed(answer.body)) is None:
+        raise foreign(operation, answer, hide, "is not the XML it should be")
+    reply = Reply(_inside(root))
     if not reply.has("success", "tryagain", "error", "errorCode"):
         raise foreign(operation, answer, hide, "is XML, but not the protocol's")
     # Before `success`: servers disagree on what stands there beside it, and to take it for appended would lose the
@@ -139,6 +136,16 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial:
 _NO_XML = (ParseError, DefusedXmlException, ValueError, LookupError)
 
 
+def _parsed(body: bytes | bytearray) -> Element | None:
+    """None if it is no XML. The parser's error stays here: rich cannot render it, a ``SyntaxError`` without a text."""
+    try:
+        return fromstring(body, forbid_dtd=True)
+    except _NO_XML as error:
+        # The parser's frames hold their own error: with it the request, a chunk perhaps, would wait for the collector.
+        error.__traceback__ = None
+        return None
+
+
 def _inside(root: Element) -> Element:
     """The protocol's element, taken out of SOAP's envelope if it is in one: Envelope, Body, …Response, …Result."""
     if _local(root.tag) == "Envelope":
@@ -151,10 +158,9 @@ def _fault(operation: str, answer: Answer, hide: Callable[[str], str]) -> Server
     """SOAP's word for a request that could not be read (``Client``), or that something went wrong with (``Server``)."""
     if answer.status != 500 or b"faultcode" not in answer.body:
         return None
-    try:
-        fault = Reply(fromstring(answer.body, forbid_dtd=True))
-    except _NO_XML:
+    if (root := _parsed(answer.body)) is None:
         return None
+    fault = Reply(root)
     code, text = (child.text if (child := fault.child(name)) else "" for name in ("faultcode", "faultstring"))
     text = _shown(hide(" ".join(text.split())))
     # Only the sender's mistake is certain to have done nothing.
@@ -175,9 +181,7 @@ def read_description(answer: Answer, hide: Callable[[str], str] = str) -> dict[s
         raise _foreign_status("WSDL", answer, hide)
     if answer.status != 200:
         return {}
-    try:
-        root = fromstring(answer.body, forbid_dtd=True)
-    except _NO_XML:
+    if (root := _parsed(answer.body)) is None:
         return {}
     return {
         element.get("name", "").lower(): tuple(

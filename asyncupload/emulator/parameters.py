@@ -79,8 +79,8 @@ def _pairs(xml: str, how: Behaviour) -> Iterator[tuple[str, str]]:
     """The grammars differ in element names and in the attributes' spelling, so only the shape is read."""
     try:
         root = fromstring(xml)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise Rejected(500, "xmlParameters is not well-formed XML") from error
+    except (ParseError, DefusedXmlException, ValueError):
+        raise Rejected(500, "xmlParameters is not well-formed XML") from None
     for item in root:
         attributes = {name.upper(): value for name, value in item.attrib.items()}
         name = attributes.get("NAME", attributes.get("KEY", ""))

@@ -45,8 +45,8 @@ def first_in_body(body: bytes | bytearray) -> str:
             if within:
                 return _local(started)
             within = started.tag == f"{{{_SOAP}}}Body"
-    except _UNREADABLE as error:
-        raise _malformed() from error
+    except _UNREADABLE:
+        raise _malformed() from None
     raise _empty()
 
 
@@ -108,8 +108,8 @@ def _envelope(inside: bytes) -> bytes:
 def _parsed(body: bytes | bytearray) -> "Element[Any]":
     try:
         return fromstring(bytes(body), forbid_dtd=True)
-    except _UNREADABLE as error:
-        raise _malformed() from error
+    except _UNREADABLE:
+        raise _malformed() from None
 
 
 def _called(envelope: "Element[Any]") -> "Element[Any]":
