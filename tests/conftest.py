@@ -47,7 +47,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _no_blocking_calls() -> Iterator[None]:
     """A call from the package that blocks the event loop raises BlockingError."""
     with blockbuster_ctx("asyncupload"):
@@ -77,7 +77,7 @@ def _look_at_what_is_caught() -> None:
     fill = pytest.ExceptionInfo.fill_unfilled
 
     def filled(info: pytest.ExceptionInfo[BaseException], caught: tuple[type, BaseException, TracebackType]) -> None:
-        if wrong := chains.judged(caught[1]):
+        if wrong := chains.wrong_with(caught[1]):
             _ENDLESS.append(wrong)
         fill(info, caught)
 
