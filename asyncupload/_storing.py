@@ -165,18 +165,24 @@ class Storing:
             return None
 
     async def _found(self, commit: Commit) -> _wire.Stored | None:
-        """What stands at the destination, if it is ours; None also if another document does, or nobody can tell.
+        """What stands at the destination, if it is ours; None also if another document does.
 
         Raises:
             StoredTwice, StoredDifferently: It is ours, and not as it should be.
+            OutcomeUnknown: Nobody can tell.
         """
         try:
             return await self._patience.persist(lambda: find(self._remote, commit))
         except (StoredTwice, StoredDifferently):
             raise
-        except AsyncUploadError as error:
+        except OutcomeUnknown as error:
             self._log.warning("not_found", reason=str(error))
             return None
+        except AsyncUploadError as error:
+            raise OutcomeUnknown(
+                f"{commit.path}: a request to store it may have come about, and looking for it did not tell ({error}); "
+                "look whether it is there before you send it again"
+            ) from error
 
     async def _start_over_if_ours(self, error: AsyncUploadError, place: Place) -> NoReturn:
         """4000 means that the handler is gone, or that the document is not checked out: the second is not for us to

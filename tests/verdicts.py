@@ -9,7 +9,7 @@ from weather import LATE, Round
 from asyncupload import AsyncUploadError, Client, Committing, Event, HandlerOpened, OutcomeUnknown, Receipt
 from asyncupload.emulator import Document, Emulator
 
-LONGEST = 120.0
+LONGEST = 600.0
 """Seconds after which an upload has frozen."""
 
 
