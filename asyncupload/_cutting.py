@@ -28,6 +28,10 @@ class Buffer(bytearray):
         self.filled = 0
         self.crc32: int | None = None
 
+    def __repr__(self) -> str:
+        # A bytearray's has all its bytes: a document's content, megabytes of it, wherever local variables are shown.
+        return f"<{type(self).__name__} of {len(self)} bytes>"
+
     def fill(self, readinto: Callable[[memoryview], int], size: int) -> int:
         """Read ``size`` bytes, or what is left, and checksum them: work for a thread.
 

@@ -1,12 +1,13 @@
 """Where the bytes come from: a path, bytes, a file object, or an async iterator.
 
 A source is opened once per attempt. Opened, it knows its size (or that nobody knows it), has shown that it is not
-empty, and
-is cut into chunks once the server has said how large they are. Whatever ends the chunks without an error vouches for
-them: all the bytes there were, unchanged from first to last.
+empty, and is cut into chunks once the server has said how large they are: the pipeline's reader pulls them
+(`_pipeline.py`). Whatever ends the chunks without an error vouches for them: all the bytes there were, unchanged from
+first to last.
+
+What blocks is done by aiofiles in the client's own threads.
 """
 
-import asyncio
 import contextvars
 import inspect
 import io
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
+import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
@@ -151,7 +153,7 @@ class PathSource:
 
         async def open_() -> None:
             nonlocal file
-            file = await asyncio.get_running_loop().run_in_executor(threads, _OpenFile, self._path, self.name)
+            file = await aiofiles.os.wrap(_OpenFile)(self._path, self.name, executor=threads)
 
         try:
             with reading(self.name):
@@ -179,7 +181,7 @@ class _OpenFile:
         # Looked at before opening: to open a pipe would wait for its other end.
         _require_regular(path.stat(), name)
         self._file = path.open("rb", buffering=0)
-        self.close = self._file.close
+        self._buffers, self._latest = Buffers(), Buffer()
         try:
             self._watch = _Watch(self._file.fileno(), path, name)
             self.name, self.size = name, self._watch.stamp.size
@@ -191,26 +193,37 @@ class _OpenFile:
 
     def _read_whole(self) -> Views:
         """All of it: one chunk on every server that keeps the protocol."""
-        buffer = Buffer()
-        self.fill(buffer, self.size)
+        self.read(self.size)
+        whole = self.content
         self._vouch()
-        return Views(buffer.content)
+        return Views(whole)
 
     @property
     def closed(self) -> bool:
         """Whether it is."""
         return self._file.closed
 
-    def fill(self, buffer: Buffer, size: int) -> None:
+    def close(self) -> None:
+        """Let go of it, and of the memory that nobody looks at: an error's frames may keep this object for long."""
+        self._file.close()
+        self._buffers, self._latest = Buffers(), Buffer()
+
+    def read(self, size: int) -> None:
         """Read the next ``size`` bytes, or what is left, and checksum them.
 
         Raises:
             SourceChanged: There were more or fewer than in the beginning.
         """
-        filled = buffer.fill(self._file.readinto, size)
+        self._latest = self._buffers.take()
+        filled = self._latest.fill(self._file.readinto, size)
         self._count.add(filled)
         if not filled:
             self._count.end()
+
+    @property
+    def content(self) -> memoryview:
+        """What was read. Not handed out by `read`: the thread would look at it for longer than anybody knows."""
+        return self._latest.content
 
     def end(self) -> None:
         """Vouch for the bytes that were read, and close.
@@ -241,14 +254,13 @@ class _FileContent:
         self.size = file.size
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        loop, buffers, size = asyncio.get_running_loop(), Buffers(), min(size, self.size)
+        read, end, size = aiofiles.os.wrap(self._file.read), aiofiles.os.wrap(self._file.end), min(size, self.size)
         while not self._file.complete:
-            buffer = buffers.take()
             with reading(self._file.name):
-                await loop.run_in_executor(self._threads, self._file.fill, buffer, size)
-            yield buffer.content
+                await read(size, executor=self._threads)
+            yield self._file.content
         with reading(self._file.name):
-            await loop.run_in_executor(self._threads, self._file.end)
+            await end(executor=self._threads)
 
 
 class FileSource:
@@ -403,9 +415,9 @@ async def _in_thread(threads: Executor, function: Callable[..., Any], *args: Any
 
     In the caller's context: a file object of the application's may log, and its lines belong to the caller's request.
     """
-    inside = contextvars.copy_context()
+    inside = aiofiles.os.wrap(contextvars.copy_context().run)
 
     async def call() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(threads, partial(inside.run, function, *args))
+        return await inside(function, *args, executor=threads)
 
     return await undisturbed(call(), grace=READ_GRACE)

@@ -66,6 +66,10 @@ def test_a_buffer_that_somebody_wrote_to_a_file_of_their_own_is_free() -> None:
     assert buffer.free
 
 
+def test_whatever_shows_local_variables_shows_no_content() -> None:
+    assert repr(filled(b"content", 10)) == "<Buffer of 10 bytes>"
+
+
 def test_what_is_handed_out_cannot_be_written_to() -> None:
     """Its checksum is known already, and a retry sends it again."""
     content: Any = filled(b"content", 10).content
