@@ -16,7 +16,7 @@ queue's, one is held back by the reader until it is known whether it is the last
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -140,11 +140,27 @@ class Line:
         held: _Queued | None = None
         async for data in self._chunks:
             if held is not None:
-                await self._queue.send(held)
+                await self._put(held)
             held = _Queued(data, self._crc.begin(data), last=False)
             del data  # or its buffer would be looked at while the source wants one to read into
         if held is not None:
-            await self._queue.send(held._replace(last=True))
+            await self._put(held._replace(last=True))
+
+    async def _put(self, chunk: _Queued) -> None:
+        """Wait until there is room. Where there is, no turn of the loop is spent on it, as `send` does in any case."""
+        try:
+            self._queue.send_nowait(chunk)
+        except anyio.WouldBlock:
+            await self._queue.send(chunk)
+
+    async def _get(self) -> _Queued | None:
+        """The next chunk in file order; None at the end. Waits only if there is nothing, likewise."""
+        with suppress(anyio.EndOfStream):
+            try:
+                return self._pulled.receive_nowait()
+            except anyio.WouldBlock:
+                return await self._pulled.receive()
+        return None
 
     def __aiter__(self) -> "Line":
         return self
@@ -153,10 +169,7 @@ class Line:
         """The next chunk in file order. The one before is the sender's no longer."""
         self._take_back()
         began = time.monotonic()
-        try:
-            chunk = await self._pulled.receive()
-        except anyio.EndOfStream:
-            chunk = None
+        chunk = await self._get()
         if chunk is None:
             self._end()
         read = time.monotonic()
