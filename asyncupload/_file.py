@@ -71,6 +71,7 @@ class OpenFile:
         """
         self._latest = self._buffers.take()
         filled = self._latest.fill(self._file.readinto, size)
+        self._latest.seal()
         self._count.add(filled)
         if not filled:
             self._count.end()

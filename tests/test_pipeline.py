@@ -254,6 +254,7 @@ async def test_what_was_checksummed_when_it_was_read_needs_no_worker() -> None:
     threads, buffer = anyio.CapacityLimiter(1), Buffer()
     await threads.acquire_on_behalf_of(object())
     buffer.fill(io.BytesIO(b"content").readinto, 10)
+    buffer.seal()
 
     with anyio.fail_after(10):
         (chunk,) = await pull(Cut(buffer.content).chunks(), threads)
