@@ -79,18 +79,23 @@ class CrcStage:
 
     def _start_worker(self, data: ChunkBuffer) -> "asyncio.Future[int]":
         # A task of asyncio's, for the reason that the reader is one.
-        worker = asyncio.create_task(self._work(data))
+        worker = asyncio.create_task(self._work([data]))
         self.workers.add(worker)
         worker.add_done_callback(self._done)
         return worker
 
-    async def _work(self, data: ChunkBuffer) -> int:
-        return await anyio.to_thread.run_sync(_checksum.crc32, data, limiter=self._threads)
+    async def _work(self, handed_over: list[ChunkBuffer]) -> int:
+        return await anyio.to_thread.run_sync(_checksum_of, handed_over, limiter=self._threads)
 
     def _done(self, worker: "asyncio.Task[int]") -> None:
         self.workers.discard(worker)
         if not worker.cancelled():
             worker.exception()  # looked at, or asyncio would report it where nobody pulls the chunk any more
+
+
+def _checksum_of(handed_over: list[ChunkBuffer]) -> int:
+    """Takes the chunk, and has let go of it when it returns: the thread keeps its arguments for longer than that."""
+    return _checksum.crc32(handed_over.pop())
 
 
 def _made(crc32: int) -> "asyncio.Future[int]":
