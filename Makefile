@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test storm crash interrupts damage twins fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
+.PHONY: help demo test test-lowest storm crash interrupts damage twins fuzz check format docs cover bench bench-guard bench-memory bench-bulk bench-relay package clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -22,6 +23,15 @@ demo: $(READY)   ## send a real file up to the embedded server and back (make de
 
 test: $(READY)   ## run the tests
 	$(BIN)/python -m pytest --numprocesses 4 $(ARGS)
+
+$(LOWEST)/.ready: pyproject.toml tests/lowest.py $(READY)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(BIN)/python tests/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready ## run the tests with the lowest versions that pyproject.toml allows (ARGS=tests/test_client.py)
+	$(LOWEST)/bin/python -m pytest --numprocesses 2 $(ARGS)
 
 storm: $(READY)  ## ten thousand uploads under random faults (ARGS='--seed N' plays one round again)
 	$(BIN)/python tests/storm.py $(ARGS)
@@ -88,4 +98,4 @@ package: $(READY) ## build the wheel and test it without the source
 	cd build && venv/bin/python -m pytest --numprocesses 2 tests/cli tests/test_client.py tests/test_house.py tests/test_pytest_plugin.py tests/test_readme.py
 
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(LOWEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -20,7 +20,7 @@ class Buffer(bytearray):
 
     Attributes:
         filled: Bytes that :meth:`fill` read last.
-        crc32: Their checksum; None before.
+        crc32: Their checksum; None as long as :meth:`seal` has not made it.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,12 @@ class Buffer(bytearray):
         self.filled = 0
         self.crc32: int | None = None
 
+    def __repr__(self) -> str:
+        # A bytearray's has all its bytes: a document's content, megabytes of it, wherever local variables are shown.
+        return f"<{type(self).__name__} of {len(self)} bytes>"
+
     def fill(self, readinto: Callable[[memoryview], int], size: int) -> int:
-        """Read ``size`` bytes, or what is left, and checksum them: work for a thread.
+        """Read ``size`` bytes, or what is left: work for a thread.
 
         Returns:
             How many bytes it was.
@@ -42,9 +46,13 @@ class Buffer(bytearray):
             with memoryview(self) as view:
                 count = readinto(view[filled:size])
             filled += count
-        with memoryview(self) as view:
-            self.filled, self.crc32 = filled, _checksum.crc32(view[:filled])
+        self.filled, self.crc32 = filled, None
         return filled
+
+    def seal(self) -> None:
+        """Make the checksum of what it was filled with, while that is in the processor's cache: work for a thread."""
+        with memoryview(self) as view:
+            self.crc32 = _checksum.crc32(view[: self.filled])
 
     def first(self, filled: int) -> memoryview:
         """So many of its bytes; not to be written to."""
@@ -68,7 +76,7 @@ class Buffer(bytearray):
 
 
 def known_crc32(data: ChunkBuffer) -> int | None:
-    """The checksum that was made of ``data`` when it was read; None if it is something else, or a part."""
+    """The checksum that was made of ``data`` on the visit that read it; None if it is something else, or a part."""
     buffer = data.obj if isinstance(data, memoryview) and data.c_contiguous else None
     return buffer.crc32 if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
 

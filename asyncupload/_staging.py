@@ -319,8 +319,6 @@ class Staging:
                 return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
             raise
-        finally:
-            chunk = chunk._replace(data=b"")  # an error's frames keep the functions within, and those its buffer
         self._remote.asker.encoding_works()
         return answer
 

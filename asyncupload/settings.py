@@ -150,9 +150,9 @@ HOPEFUL_RESTARTS = 1
 class Settings:
     """The pipeline's measures.
 
-    One upload holds at most ``(depth + 2) × chunk size`` bytes of the file: ``depth - 1`` sealed chunks wait in the
-    queue, one is with the sender, one is held back until it is known whether it is the last, and one is being read. The
-    chunk size in this formula is the one that the *server* answers. On Python 3.11 asyncio keeps a copy of what the
+    One upload holds at most ``(depth + 2) × chunk size`` bytes of the file: ``depth - 1`` chunks wait in the queue, one
+    is lent to the sender, one is held back until it is known whether it is the last, and one is being read. The chunk
+    size in this formula is the one that the *server* answers. On Python 3.11 asyncio keeps a copy of what the
     connection does not take at once, at most 1 MiB besides.
 
     Raises:

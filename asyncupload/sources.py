@@ -1,30 +1,30 @@
 """Where the bytes come from: a path, bytes, a file object, or an async iterator.
 
 A source is opened once per attempt. Opened, it knows its size (or that nobody knows it), has shown that it is not
-empty, and
-is cut into chunks once the server has said how large they are. Whatever ends the chunks without an error vouches for
-them: all the bytes there were, unchanged from first to last.
+empty, and is cut into chunks once the server has said how large they are: the pipeline's reader pulls them
+(`_pipeline.py`). Whatever ends the chunks without an error vouches for them: all the bytes there were, unchanged from
+first to last.
+
+What blocks is done by aiofiles in the client's own threads.
 """
 
-import asyncio
 import contextvars
 import inspect
 import io
 import os
-import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
-from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
+import aiofiles.os
 
-from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Pieces, Reads, Views, directory, empty, reading
+from ._cutting import ChunkBuffer, Pieces, Reads, Views, empty, reading
+from ._file import FileContent, OpenFile, Watch
 from ._shield import abandonable, bounded, undisturbed
-from .errors import NotAFile, SourceChanged, UsageError
-from .settings import SMALLEST_CHUNK
+from .errors import UsageError
 
 READ_GRACE = 10.0
 """Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file, if it has as many
@@ -147,108 +147,22 @@ class PathSource:
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:
         """Open the file and remember what it looked like."""
-        file: _OpenFile | None = None
+        file: OpenFile | None = None
 
         async def open_() -> None:
             nonlocal file
-            file = await asyncio.get_running_loop().run_in_executor(threads, _OpenFile, self._path, self.name)
+            file = await aiofiles.os.wrap(OpenFile)(self._path, self.name, executor=threads)
 
         try:
             with reading(self.name):
                 await undisturbed(open_(), grace=READ_GRACE)
-            opened = cast(_OpenFile, file)
+            opened = cast(OpenFile, file)
             if not opened.size:
                 raise empty(self.name)
-            yield opened.whole or _FileContent(opened, threads)
+            yield opened.whole or FileContent(opened, threads)
         finally:
             if file is not None and not file.closed:
                 await bounded(_in_thread(threads, file.close), grace=READ_GRACE)
-
-
-class _OpenFile:
-    """A regular file, open. Everything here blocks, and is done in a thread: as much as can be on one visit, since the
-    way there and back costs as much as reading some hundred KiB.
-
-    Raises:
-        NotAFile: It is no regular file.
-        SourceChanged: It is so small that it was read at once, and changed meanwhile.
-        OSError: It cannot be opened.
-    """
-
-    def __init__(self, path: Path, name: str) -> None:
-        # Looked at before opening: to open a pipe would wait for its other end.
-        _require_regular(path.stat(), name)
-        self._file = path.open("rb", buffering=0)
-        self.close = self._file.close
-        try:
-            self._watch = _Watch(self._file.fileno(), path, name)
-            self.name, self.size = name, self._watch.stamp.size
-            self._count = Count(self.size, name)
-            self.whole = self._read_whole() if 0 < self.size <= SMALLEST_CHUNK else None
-        except BaseException:
-            self.close()
-            raise
-
-    def _read_whole(self) -> Views:
-        """All of it: one chunk on every server that keeps the protocol."""
-        buffer = Buffer()
-        self.fill(buffer, self.size)
-        self._vouch()
-        return Views(buffer.content)
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is."""
-        return self._file.closed
-
-    def fill(self, buffer: Buffer, size: int) -> None:
-        """Read the next ``size`` bytes, or what is left, and checksum them.
-
-        Raises:
-            SourceChanged: There were more or fewer than in the beginning.
-        """
-        filled = buffer.fill(self._file.readinto, size)
-        self._count.add(filled)
-        if not filled:
-            self._count.end()
-
-    def end(self) -> None:
-        """Vouch for the bytes that were read, and close.
-
-        Raises:
-            SourceChanged: It is not the file any more that was opened.
-        """
-        self._count.add(len(self._file.read(1)))
-        self._vouch()
-
-    def _vouch(self) -> None:
-        self._count.end()
-        self._watch.end()
-        self.close()
-
-    @property
-    def complete(self) -> bool:
-        """Whether as many bytes came as there were in the beginning."""
-        return self._count.complete
-
-
-class _FileContent:
-    """What stands in it."""
-
-    def __init__(self, file: _OpenFile, threads: Executor) -> None:
-        self._file = file
-        self._threads = threads
-        self.size = file.size
-
-    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        loop, buffers, size = asyncio.get_running_loop(), Buffers(), min(size, self.size)
-        while not self._file.complete:
-            buffer = buffers.take()
-            with reading(self._file.name):
-                await loop.run_in_executor(self._threads, self._file.fill, buffer, size)
-            yield buffer.content
-        with reading(self._file.name):
-            await loop.run_in_executor(self._threads, self._file.end)
 
 
 class FileSource:
@@ -278,7 +192,7 @@ class FileSource:
         """Find out how much there is to read, and that it is not nothing."""
         with reading(self.name):
             size = await _in_thread(threads, self._rewind) if self.rereadable else None
-            watch = await _in_thread(threads, _Watch.of_regular, self._file, self.name)
+            watch = await _in_thread(threads, Watch.of_regular, self._file, self.name)
         if size is not None and size <= 0:  # it may stand beyond its end
             raise empty(self.name)
         read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
@@ -324,66 +238,6 @@ class IteratorSource:
             await content.close(READ_GRACE)
 
 
-_WATCHABLE: tuple[type[Any], ...] = (io.RawIOBase, io.BufferedIOBase, AsyncFileIO, AsyncBufferedIOBase)
-"""File objects that may have a descriptor. Others are not asked: a SpooledTemporaryFile would write itself to disk."""
-
-
-class _Stamp(NamedTuple):
-    """What a file looks like from outside."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    device: int
-
-    @classmethod
-    def of(cls, result: os.stat_result) -> "_Stamp":
-        return cls(result.st_size, result.st_mtime_ns, result.st_ino, result.st_dev)
-
-
-class _Watch:
-    """Compares a file at its end with what it was at its beginning. Blocks: to be used in a thread."""
-
-    def __init__(self, descriptor: int, path: Path | None, name: str) -> None:
-        self._looks = [partial(os.fstat, descriptor)] + ([path.stat] if path is not None else [])
-        self._name = name
-        result = os.fstat(descriptor)
-        _require_regular(result, name)
-        self.stamp = _Stamp.of(result)
-
-    @classmethod
-    def of_regular(cls, file: Any, name: str) -> "_Watch | None":
-        """A watch over a file object, if a regular file is behind it."""
-        if not isinstance(file, _WATCHABLE):
-            return None
-        try:
-            descriptor = file.fileno()
-        except OSError:  # BytesIO has none
-            return None
-        return cls(descriptor, None, name) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-
-    def end(self) -> None:
-        """Look again, at the open descriptor and at what now stands under the path.
-
-        Raises:
-            SourceChanged: Something is different.
-        """
-        for look in self._looks:
-            try:
-                now = _Stamp.of(look())
-            except OSError as error:
-                raise SourceChanged(f"{self._name} was removed while it was read") from error
-            if now != self.stamp:
-                raise SourceChanged(f"{self._name} {self._difference(now)} while it was read")
-
-    def _difference(self, now: _Stamp) -> str:
-        if (now.inode, now.device) != (self.stamp.inode, self.stamp.device):
-            return "was replaced by another file"
-        if now.size != self.stamp.size:
-            return f"went from {self.stamp.size} to {now.size} bytes"
-        return "was written to"
-
-
 def _seekable(file: Any) -> bool:
     try:
         return bool(file.seekable())
@@ -391,21 +245,14 @@ def _seekable(file: Any) -> bool:
         return False
 
 
-def _require_regular(result: os.stat_result, name: str) -> None:
-    if stat.S_ISDIR(result.st_mode):
-        raise directory(name)
-    if not stat.S_ISREG(result.st_mode):
-        raise NotAFile(f"{name} is not a regular file; to send what a pipe or device gives, read it on standard input")
-
-
 async def _in_thread(threads: Executor, function: Callable[..., Any], *args: Any) -> Any:
     """Call ``function`` in a thread and see it to its end: its owner may use the file again as soon as we return.
 
     In the caller's context: a file object of the application's may log, and its lines belong to the caller's request.
     """
-    inside = contextvars.copy_context()
+    inside = aiofiles.os.wrap(contextvars.copy_context().run)
 
     async def call() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(threads, partial(inside.run, function, *args))
+        return await inside(function, *args, executor=threads)
 
     return await undisturbed(call(), grace=READ_GRACE)

@@ -73,6 +73,15 @@ def single(extent: Extent) -> Iterator[Series]:
             yield from _throughput("single", f"{chunk // MIB} MiB chunks", results, ("floor", "requests", "formdata"))
 
 
+def stages(extent: Extent) -> Iterator[Series]:
+    """A file's checksums made by the thread that reads it, and by workers as those of every other source."""
+    with random_file(extent.file) as file, sink() as (url, authority):
+        for chunk in (MIB, DEFAULT_CHUNK, 4 * MIB, 16 * MIB):
+            ways = [Way(name, {"chunk": chunk}) for name in ("staged", "ours")]
+            results = in_turns(ways, extent.runs, url, authority, file)
+            yield from _throughput("stages", f"{chunk / MIB:g} MiB chunks", results, ("staged",))
+
+
 def tls(extent: Extent) -> Iterator[Series]:
     """The same over TLS; the measure is aiohttp posting bodies from memory."""
     names = ("prebuilt", "ours", "prebuilt-uvloop", "ours-uvloop", "requests")
@@ -248,7 +257,7 @@ def _round_trips(extent: Extent, file: Path) -> Iterator[Series]:
 
 
 BENCHMARKS: dict[str, Callable[[Extent], Iterator[Series]]] = {
-    one.__name__: one for one in (single, tls, lines, small, memory, stall, imports, scaling)
+    one.__name__: one for one in (single, stages, tls, lines, small, memory, stall, imports, scaling)
 }
 
 

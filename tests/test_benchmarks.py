@@ -19,7 +19,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
-SENDERS = ["bare", "bulk", "curl", "floor", "formdata", "ours", "prebuilt", "requests", "stall"]
+SENDERS = ["bare", "bulk", "curl", "floor", "formdata", "ours", "prebuilt", "requests", "staged", "stall"]
 """Those whose libraries are here; the others differ by a line."""
 
 CALLS = {"bare": 1 + 4 * 2, "prebuilt": 1 + 3}

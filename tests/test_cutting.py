@@ -15,6 +15,7 @@ from asyncupload._cutting import Buffer, Buffers, known_crc32
 def filled(data: bytes, size: int) -> Buffer:
     buffer = Buffer()
     buffer.fill(io.BytesIO(data).readinto, size)
+    buffer.seal()
     return buffer
 
 
@@ -30,6 +31,8 @@ def test_a_buffer_takes_what_there_is_however_it_comes(data: bytes, size: int, s
         expected = data[start : start + size]
         assert buffer.fill(some, size) == len(expected)
         assert bytes(buffer.content) == expected
+        assert known_crc32(buffer.content) is None, "the one before's"
+        buffer.seal()
         assert known_crc32(buffer.content) == zlib.crc32(expected)
         assert len(buffer) <= size
 
@@ -64,6 +67,10 @@ def test_a_buffer_that_somebody_wrote_to_a_file_of_their_own_is_free() -> None:
     io.BytesIO().write(buffer.content)
 
     assert buffer.free
+
+
+def test_whatever_shows_local_variables_shows_no_content() -> None:
+    assert repr(filled(b"content", 10)) == "<Buffer of 10 bytes>"
 
 
 def test_what_is_handed_out_cannot_be_written_to() -> None:

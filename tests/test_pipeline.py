@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any, cast
 
@@ -94,8 +95,9 @@ class Counted(bytearray):
 async def pull(
     chunks: AsyncGenerator[ChunkBuffer, None], threads: anyio.CapacityLimiter, depth: int = 3
 ) -> list[SealedChunk]:
+    """All of them, kept: what the line lends it takes back."""
     async with sealed_chunks(chunks, depth=depth, threads=threads) as line:
-        return [chunk async for chunk in line]
+        return [replace(chunk) async for chunk in line]
 
 
 # ── order, seals, the last one ────────────────────────────────────────────────────────────────────────────────────────
@@ -252,6 +254,7 @@ async def test_what_was_checksummed_when_it_was_read_needs_no_worker() -> None:
     threads, buffer = anyio.CapacityLimiter(1), Buffer()
     await threads.acquire_on_behalf_of(object())
     buffer.fill(io.BytesIO(b"content").readinto, 10)
+    buffer.seal()
 
     with anyio.fail_after(10):
         (chunk,) = await pull(Cut(buffer.content).chunks(), threads)
@@ -272,12 +275,38 @@ async def test_a_stalled_consumer_stops_the_reader_at_depth_plus_two(
         assert source.made <= depth + 1, "read ahead of a consumer that has not begun"
         async for chunk in line:
             await anyio.wait_all_tasks_blocked()  # as long as it takes the reader to come as far as it can
-            assert source.alive() <= depth + 2
+            assert source.alive() == depth + 2
             if chunk.number == 4:
                 break
 
+    assert source.most_alive == depth + 2
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 6])
+async def test_a_sender_that_waits_for_every_chunk_lets_no_more_of_them_live(
+    depth: int, threads: anyio.CapacityLimiter
+) -> None:
+    """The reader goes on in the moment in which it hands a chunk over: the one before must be gone by then."""
+    source = Endless()
+
+    async with sealed_chunks(source.chunks(), depth=depth, threads=threads) as line:
+        async for chunk in line:
+            if chunk.number == 50:
+                break
+
     assert source.most_alive <= depth + 2
-    assert source.most_alive >= depth + 1, "nothing was read ahead"
+
+
+async def test_a_chunk_is_the_senders_until_it_pulls_the_next_or_leaves(threads: anyio.CapacityLimiter) -> None:
+    """Whoever keeps the chunk, as the frames of an error do, does not keep its buffer."""
+    async with sealed_chunks(Cut(b"first", b"second").chunks(), depth=1, threads=threads) as line:
+        first = await anext(line)
+        await anyio.wait_all_tasks_blocked()
+        assert first.data == b"first"
+        second = await anext(line)
+        assert (first.data, second.data) == (b"", b"second")
+
+    assert (second.number, second.data, second.crc32) == (2, b"", zlib.crc32(b"second"))
 
 
 class OneByOne:

@@ -39,6 +39,7 @@ from asyncupload import (
     SourceUnreadable,
     UsageError,
 )
+from asyncupload._cutting import Buffer
 from asyncupload.settings import SMALLEST_CHUNK
 from asyncupload.sources import Content, as_source
 
@@ -998,6 +999,29 @@ async def test_a_chunk_that_is_held_stays_as_it_was(tmp_path: Path, threads: Exe
         held = [chunk async for chunk in content.chunks(70_000)]
 
     assert b"".join(held) == data
+
+
+async def test_an_error_that_is_kept_keeps_no_buffer(tmp_path: Path, threads: Executor) -> None:
+    """Neither in frames of ours, nor in those of the library that brings the work to a thread."""
+    path = written(os.urandom(SMALL), tmp_path / "file")
+    before = alive_buffers()
+
+    with pytest.raises(SourceChanged) as kept:  # noqa: PT012
+        async with PathSource(path).open(threads) as content:
+            chunks = content.chunks(1000)
+            await anext(chunks)
+            assert alive_buffers() > before
+            shrink(path)
+            while await anext(chunks):
+                pass
+
+    assert alive_buffers() == before
+    assert kept.value.__traceback__ is not None
+
+
+def alive_buffers() -> int:
+    gc.collect()
+    return sum(isinstance(one, Buffer) and len(one) > 0 for one in gc.get_objects())
 
 
 # ── what is released ──────────────────────────────────────────────────────────────────────────────────────────────────

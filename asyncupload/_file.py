@@ -1,0 +1,186 @@
+"""A regular file: read in the client's own threads, and watched while it is.
+
+The reader's visits to a thread are few, since the way there and back costs as much as reading some hundred KiB: one
+opens the file and looks at it, one reads a chunk and makes its checksum while the bytes are in the processor's cache
+(a short cut of the CRC stage, which has the measured gain), and the last one looks again and closes.
+"""
+
+import io
+import os
+import stat
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiofiles.os
+from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
+
+from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Views, directory, reading
+from .errors import NotAFile, SourceChanged
+from .settings import SMALLEST_CHUNK
+
+
+class OpenFile:
+    """A regular file, open. Everything here blocks, and is done in a thread: as much as can be on one visit, since the
+    way there and back costs as much as reading some hundred KiB.
+
+    Raises:
+        NotAFile: It is no regular file.
+        SourceChanged: It is so small that it was read at once, and changed meanwhile.
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        # Looked at before opening: to open a pipe would wait for its other end.
+        _require_regular(path.stat(), name)
+        self._file = path.open("rb", buffering=0)
+        self._buffers, self._latest = Buffers(), Buffer()
+        try:
+            self._watch = Watch(self._file.fileno(), path, name)
+            self.name, self.size = name, self._watch.stamp.size
+            self._count = Count(self.size, name)
+            self.whole = self._read_whole() if 0 < self.size <= SMALLEST_CHUNK else None
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_whole(self) -> Views:
+        """All of it: one chunk on every server that keeps the protocol."""
+        self.read(self.size)
+        whole = self.content
+        self._vouch()
+        return Views(whole)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Let go of it, and of the memory that nobody looks at: an error's frames may keep this object for long."""
+        self._file.close()
+        self._buffers, self._latest = Buffers(), Buffer()
+
+    def read(self, size: int) -> None:
+        """Read the next ``size`` bytes, or what is left, and checksum them.
+
+        Raises:
+            SourceChanged: There were more or fewer than in the beginning.
+        """
+        self._latest = self._buffers.take()
+        filled = self._latest.fill(self._file.readinto, size)
+        self._latest.seal()
+        self._count.add(filled)
+        if not filled:
+            self._count.end()
+
+    @property
+    def content(self) -> memoryview:
+        """What was read. Not handed out by `read`: the thread would look at it for longer than anybody knows."""
+        return self._latest.content
+
+    def end(self) -> None:
+        """Vouch for the bytes that were read, and close.
+
+        Raises:
+            SourceChanged: It is not the file any more that was opened.
+        """
+        self._count.add(len(self._file.read(1)))
+        self._vouch()
+
+    def _vouch(self) -> None:
+        self._count.end()
+        self._watch.end()
+        self.close()
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many bytes came as there were in the beginning."""
+        return self._count.complete
+
+
+class FileContent:
+    """What stands in it."""
+
+    def __init__(self, file: OpenFile, threads: Executor) -> None:
+        self._file = file
+        self._threads = threads
+        self.size = file.size
+
+    async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
+        read, end, size = aiofiles.os.wrap(self._file.read), aiofiles.os.wrap(self._file.end), min(size, self.size)
+        while not self._file.complete:
+            with reading(self._file.name):
+                await read(size, executor=self._threads)
+            yield self._file.content
+        with reading(self._file.name):
+            await end(executor=self._threads)
+
+
+_WATCHABLE: tuple[type[Any], ...] = (io.RawIOBase, io.BufferedIOBase, AsyncFileIO, AsyncBufferedIOBase)
+"""File objects that may have a descriptor. Others are not asked: a SpooledTemporaryFile would write itself to disk."""
+
+
+class _Stamp(NamedTuple):
+    """What a file looks like from outside."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, result: os.stat_result) -> "_Stamp":
+        return cls(result.st_size, result.st_mtime_ns, result.st_ino, result.st_dev)
+
+
+class Watch:
+    """Compares a file at its end with what it was at its beginning. Blocks: to be used in a thread."""
+
+    def __init__(self, descriptor: int, path: Path | None, name: str) -> None:
+        self._looks = [partial(os.fstat, descriptor)] + ([path.stat] if path is not None else [])
+        self._name = name
+        result = os.fstat(descriptor)
+        _require_regular(result, name)
+        self.stamp = _Stamp.of(result)
+
+    @classmethod
+    def of_regular(cls, file: Any, name: str) -> "Watch | None":
+        """A watch over a file object, if a regular file is behind it."""
+        if not isinstance(file, _WATCHABLE):
+            return None
+        try:
+            descriptor = file.fileno()
+        except OSError:  # BytesIO has none
+            return None
+        return cls(descriptor, None, name) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+    def end(self) -> None:
+        """Look again, at the open descriptor and at what now stands under the path.
+
+        Raises:
+            SourceChanged: Something is different.
+        """
+        for look in self._looks:
+            try:
+                now = _Stamp.of(look())
+            except OSError as error:
+                raise SourceChanged(f"{self._name} was removed while it was read") from error
+            if now != self.stamp:
+                raise SourceChanged(f"{self._name} {self._difference(now)} while it was read")
+
+    def _difference(self, now: _Stamp) -> str:
+        if (now.inode, now.device) != (self.stamp.inode, self.stamp.device):
+            return "was replaced by another file"
+        if now.size != self.stamp.size:
+            return f"went from {self.stamp.size} to {now.size} bytes"
+        return "was written to"
+
+
+def _require_regular(result: os.stat_result, name: str) -> None:
+    if stat.S_ISDIR(result.st_mode):
+        raise directory(name)
+    if not stat.S_ISREG(result.st_mode):
+        raise NotAFile(f"{name} is not a regular file; to send what a pipe or device gives, read it on standard input")
