@@ -40,13 +40,18 @@ class Client(Opened):
         password: The user's password. It is sent once, when the first operation needs a ticket, and never shown.
         ticket: The ticket of a session that exists already, instead of user and password. It is not logged out.
         ca_file: PEM file with the certificate authorities to trust instead of the system's.
+        client_cert: PEM file with the client's own certificate, for a server that asks for one, and with those of the
+            authorities in between.
+        client_key: PEM file with its private key, if that does not stand in ``client_cert``.
+        client_key_password: Of an encrypted key. It is never shown.
+        tls_min: The oldest version of TLS to speak, ``1.2`` or ``1.3``; None for what the system allows.
         session: A lent ``aiohttp.ClientSession``. It is not closed.
         settings: Chunk size, read-ahead, time limits, retries.
         observers: Called at the beginning of each upload, for a listener of its own; see
             :data:`~asyncupload.Observer`. Those of :mod:`asyncupload.telemetry` make spans and metrics.
 
     Raises:
-        UsageError: The URL, the certificate file or the combination of credentials cannot work.
+        UsageError: The URL, a certificate file, its key or the combination of credentials cannot work.
     """
 
     @journey

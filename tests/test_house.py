@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_outcome",
     ),
     # one thing once
-    ("_address", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
+    ("_address", "_tls", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_asker", "_remote", "_patience"),
     # journeys
@@ -110,10 +110,10 @@ CALLS: dict[str, set[str]] = {
     "asyncio.ensure_future": {"_shield", "_following"},
     "asyncio.create_task": {"_pipeline"},
     "anyio.create_task_group": {"bulk", "cli"},
-    "reveal": {"_body"},
+    "reveal": {"_body", "_tls"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and
-those of many files and of what is told beside them, secrets are _body's."""
+those of many files and of what is told beside them, secrets are _body's, and _tls's for OpenSSL."""
 
 
 def _room(file: Path) -> str:
