@@ -22,6 +22,7 @@ from ._patience import Patience
 from ._place import Turns
 from ._raised import let_go
 from ._remote import Remote
+from ._rules import Rulebook
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
@@ -89,6 +90,7 @@ class Opened:
         )
         self._patience = Patience(self._remote, self.settings)
         self._turns = Turns()
+        self._rulebook = Rulebook(self._patience)
         self._limits = Limits(self.settings)
         self._observers = tuple(observers)
         self._journeys = Journeys(timeouts.cleanup)

@@ -204,6 +204,10 @@ class Remote:
         """The server's upload settings."""
         return await self._ask(_wire.general_settings(self._key()))
 
+    async def folder_rules(self, path: str) -> dict[str, str]:
+        """What may be put into a folder, by the rules' names in lower case."""
+        return await self._ask(_wire.folder_rules(self._key(), path))
+
     async def folder_exists(self, path: str) -> None:
         """Raises NotFound where there is no such folder."""
         await self._ask(_wire.folder_exists(self._key(), path))

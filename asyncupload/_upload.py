@@ -11,6 +11,7 @@ from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import Keeper, Place
+from ._rules import Rulebook
 from ._staging import Staging, Tally, Threads
 from ._storing import Storing
 from ._task import Task
@@ -28,9 +29,12 @@ class Upload:
         audience: Told what happens.
         log: A logger bound to this upload.
         task: What is to be done.
+        rulebook: The client's.
     """
 
-    def __init__(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> None:
+    def __init__(
+        self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task, rulebook: Rulebook
+    ) -> None:
         self._patience = patience
         self._remote = patience.remote
         self._settings = patience.settings
@@ -38,6 +42,7 @@ class Upload:
         self._audience = audience
         self._log = log
         self._task = task
+        self._rulebook = rulebook
         self._keeper = Keeper(patience, log, task.checkpoints)
         self._staging = Staging(
             patience,
@@ -80,14 +85,16 @@ class Upload:
             AsyncUploadError: It would fail, and this is why.
         """
         task = self._task
-        async with task.source.open(self._threads.reading):
+        async with task.source.open(self._threads.reading) as content:
             await self._patience.persist(self._remote.log_in)
             place = await self._keeper.look(task.to, task.if_exists, folder_exists=True)
         if not place.exists:
+            await self._rulebook.require_allowed(task.to, exists=False, size=content.size)
             return "new"
         if self._compares and await self._unchanged(await self._read_through(), place):
             return "unchanged"  # whoever has it checked out
         self._require_wanted(place)
+        await self._rulebook.require_allowed(task.to, exists=True, size=content.size)
         await self._keeper.require_free(task.to.path)
         return "version"
 
@@ -120,6 +127,8 @@ class Upload:
                     return self._receipt(place, here, same, began, status="unchanged")
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
             self._require_wanted(place)
+            allowed = await self._rulebook.require_allowed(task.to, exists=place.exists, size=content.size)
+            self._staging.require_allowed = allowed.require
             async with self._keeper.hold(place) as held:
                 # Somebody may have stored the same between the look and the check-out.
                 if here and held.changed and (same := await self._unchanged(here, held)):

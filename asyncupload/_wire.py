@@ -138,6 +138,15 @@ def general_settings(ticket: Secret) -> Call[Limits]:
     return Call("GetGeneralAppSettings", (("authenticationTicket", ticket),), read_limits)
 
 
+def folder_rules(ticket: Secret, path: str) -> Call[dict[str, str]]:
+    """What may be put into a folder: the rules by their names in lower case."""
+
+    def read_rules(reply: Reply) -> dict[str, str]:
+        return {rule.get("Name").lower(): rule.get("Value") for rule in reply.children("Rule")}
+
+    return Call("GetFolderRules", (("authenticationTicket", ticket), ("Path", path)), read_rules)
+
+
 class Document(NamedTuple):
     """What GetDocument tells."""
 

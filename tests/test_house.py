@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # journeys
     (
         "_place",
+        "_rules",
         "_settle",
         "_staging",
         "_passes",

@@ -39,6 +39,7 @@ def file_new(desk: Desk, folder: Folder, name: str, staged: Staged, asked: Param
     """A document that is not there yet. Refusal (4090) for the name of a folder, (4000) for a forbidden one."""
     if desk.store.library.subfolder(folder.id, name) is not None:
         raise name_taken()
+    desk.refuse_new(folder, name)
     number = FIRST_VERSION if asked.version is None else asked.version
     name = names.document_name(names.folder_name(name) if desk.how.clean_names else name)
     document = desk.store.library.add_document(folder, name, number, _content(staged, asked))
@@ -54,6 +55,7 @@ def file_version(desk: Desk, document: Document, staged: Staged, asked: Paramete
     free = holder is None and (desk.how.auto_version or (asked.checkout and not locks))
     if holder != staged.user and not free:
         raise Refusal(4000, "This document is not checked out.")
+    desk.refuse_version(document)
     number = _next_version(desk, document) if asked.version is None else asked.version
     if any(version.number == number for version in document.versions):
         raise Refusal(4000, f"The document has a version {number} already.")
