@@ -26,10 +26,12 @@ from ._rules import Rulebook
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
+from ._task import Task
 from ._threads import DaemonThreads
 from ._transport import Session, Transport
+from ._upload import Upload
 from .errors import AsyncUploadError, UsageError
-from .events import Observer
+from .events import Audience, Observer
 from .settings import LARGEST_CHUNK, Settings
 from .sources import Source
 
@@ -151,6 +153,9 @@ class Opened:
     def _room_for(self, source: Source, chunk_size: int | None = None) -> AbstractAsyncContextManager[None]:
         """A place among the uploads of this client, and the memory that ``source`` needs."""
         return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
+
+    def _upload(self, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
+        return Upload(self._patience.told_to(audience, task.to.path), threads, audience, log, task, self._rulebook)
 
     async def _leave(self) -> None:
         seconds = self.settings.timeouts.cleanup

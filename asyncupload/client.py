@@ -18,7 +18,6 @@ from ._opened import Opened, journey
 from ._place import IfExists
 from ._resume import Resumption
 from ._task import Task
-from ._upload import Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import NotFound, ServerError, UsageError
@@ -96,8 +95,7 @@ class Client(Opened):
             UsageError: The destination or the source is not of a usable kind, or the comment has control characters.
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
-            RuleViolated: It would refuse at the end, by what it says of its limits and of the folder's rules. Nothing
-                was sent, or, of a stream without a size, as much as is allowed.
+            RuleViolated: It says that it would, by its limits or the folder's rules: no more than they allow was sent.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
             ChecksumMismatch: The server staged other bytes than were sent.
             OutcomeUnknown: The request to store left, its reply was lost, and looking did not tell. As
@@ -128,8 +126,7 @@ class Client(Opened):
         with audience.attending(where.path, this_ending().leftovers):
             # The turn first: those who wait for one place must not fill the room of others.
             async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                patience = self._patience.told_to(audience, where.path)
-                return await Upload(patience, threads, audience, log, task, self._rulebook).run()
+                return await self._upload(threads, audience, log, task).run()
 
     def upload_events(
         self,
@@ -195,7 +192,7 @@ class Client(Opened):
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, if_exists=if_exists, checkpoints=checkpoints or NoCheckpoints())
-        return await Upload(self._patience, threads, Audience(None, log), log, task, self._rulebook).preview()
+        return await self._upload(threads, Audience(None, log), log, task).preview()
 
     @journey
     async def resume_commit(
