@@ -158,8 +158,11 @@ async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:
     except NotFound:
         return None
     if commit.existed:
-        version = _ours(commit, versions)
-        return version and _wire.Stored(document.document_id, version.number)
+        if version := _ours(commit, versions):
+            return _wire.Stored(document.document_id, version.number)
+        # Held by us alone, and other bytes than before: also where no comment is kept, nobody else has put them there.
+        ours = commit.replaces not in {None, commit.crc32} and (crc32, document.size) == (commit.crc32, commit.size)
+        return _wire.Stored(document.document_id, _wire.latest(versions)) if ours else None
     if crc32 is None:
         raise OutcomeUnknown(f"a document stands at {commit.path}, and the server tells no checksum of it")
     if crc32 != commit.crc32 or document.size not in {None, commit.size}:

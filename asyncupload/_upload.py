@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from . import _wire
 from ._ending import left_behind
+from ._keeping import Keeping
 from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import Keeper, Place
+from ._remote import Handler
 from ._rules import Rulebook
 from ._staging import Staging, Tally, Threads
 from ._storing import Storing
@@ -56,6 +58,7 @@ class Upload:
         )
         self._passes = Passes(self._staging, task.source, threads, audience, log)
         verification = Verification(patience, threads, audience, log)
+        self._keeping = Keeping(patience, log, task.comment, task.properties)
         self._storing = Storing(patience, task, self._keeper, self._staging, verification, log)
 
     async def run(self) -> Receipt:
@@ -134,11 +137,19 @@ class Upload:
                 if here and held.changed and (same := await self._unchanged(here, held)):
                     return self._receipt(place, here, same, began, status="unchanged")
                 tally, stored = await self._passes.run(
-                    content, opened, lambda handler, tally: self._storing.store(handler, held, tally)
+                    content, opened, lambda handler, tally: self._store(handler, held, tally)
                 )
                 await self._storing.require_right(stored, place, tally)
         status: Literal["stored", "unchanged"] = "unchanged" if self._storing.was_there else "stored"
         return self._receipt(place, tally, stored, began, status=status)
+
+    async def _store(self, handler: Handler, place: Place, tally: Tally) -> _wire.Stored:
+        async with self._keeping.turn(new=not place.exists):
+            stored, storing = await self._storing.store(handler, place, tally), self._storing
+            if not storing.was_there:
+                token = storing.token if place.exists else ""
+                await self._keeping.look(place.to.path, stored, storing.way, token=token)
+        return stored
 
     async def _unchanged(self, here: Tally, place: Place) -> _wire.Stored | None:
         return await self._keeper.same(place, size=here.sent, crc32=here.crc32)
@@ -188,6 +199,7 @@ class Upload:
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
+            not_kept=self._keeping.not_kept,
             left=left_behind(),
         )
 

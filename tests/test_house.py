@@ -40,8 +40,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_body",
         "_reply",
         "_call",
+        "_parameters",
         "_wire",
         "_outcome",
+        "_ways",
     ),
     # one thing once
     ("_address", "_tls", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
@@ -51,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "_place",
         "_rules",
+        "_keeping",
         "_settle",
         "_staging",
         "_passes",
@@ -82,7 +85,7 @@ ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
     "aiohttp": {"_connections", "_transport"},
-    "xml": {"_body", "_reply", "_wire"},
+    "xml": {"_body", "_parameters", "_reply"},
     "defusedxml": {"_reply"},
     "zlib": set(),
     "pybase64": {"_body", "_wire"},
