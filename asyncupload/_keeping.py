@@ -89,7 +89,7 @@ class Keeping:
         """Of each, whether it is there; None where nobody can tell."""
 
         async def look() -> dict[str, bool | None]:
-            version, told = None, dict[str, str | None]()
+            version, told = None, dict[str, str]()
             if wanted.keys() & _OF_VERSIONS:
                 versions = await self._remote.versions(path)
                 version = next((one for one in versions if one.number == stored.version_id), None)
@@ -118,7 +118,7 @@ def _key(name: str, value: Any) -> str:
 
 
 def _is_there(
-    name: str, value: Any, stored: _wire.Stored, version: _wire.Version | None, told: Mapping[str, str | None]
+    name: str, value: Any, stored: _wire.Stored, version: _wire.Version | None, told: Mapping[str, str]
 ) -> bool | None:
     text = told.get(name)
     match name:

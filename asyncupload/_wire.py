@@ -156,8 +156,8 @@ class Document(NamedTuple):
     """Login name of the user who has it checked out; empty if nobody has."""
     size: int | None = None
     """Bytes of the latest version."""
-    told: Mapping[str, str | None] = MappingProxyType({})
-    """Description, keywords, and the dates ``created`` and ``modified``; None where the server does not say."""
+    told: Mapping[str, str] = MappingProxyType({})
+    """``description``, ``keywords``, and the dates ``created`` and ``modified``, as far as the server says."""
 
 
 class Version(NamedTuple):
@@ -194,7 +194,7 @@ def document(ticket: Secret, path: str) -> Call[Document]:
         if found is None:
             raise ValueError("names no document")
         holder = found.get("CheckoutByUserName") or found.get("CheckoutBy")
-        told = {name: found.get(given) if found.has(given) else None for name, given in _TOLD.items()}
+        told = {name: found.get(given) for name, given in _TOLD.items() if found.has(given)}
         return Document(found.number("DocumentID"), holder, found.number("Size"), told)
 
     flags = tuple((name, "false") for name in ("withPropertySets", "withSecurity", "withOwner", "withVersions"))
