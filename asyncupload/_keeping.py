@@ -66,6 +66,8 @@ class Keeping:
             way: How it was asked for; None if another process did. Then nothing can be concluded for others.
             token: Stands in the comment of a version, beside what was asked for; empty for a new document.
         """
+        if not self._asked:
+            return
         ways, wanted = self._remote.ways, dict(self._asked)
         if token:
             wanted["comment"] = " ".join(filter(None, (wanted.get("comment"), token)))

@@ -66,7 +66,7 @@ def test_a_load_counts_them_and_its_report_names_them(
     assert ended.code == 3
     summary = json.loads(ended.out.splitlines()[-1])
     assert (summary["stored"], summary["not_kept"]) == (2, 1)
-    rows = {row["source"][-5:]: row for row in csv.DictReader((tmp_path / "report.csv").open(newline=""))}
+    rows = {row["source"][-5:]: row for row in csv.DictReader((tmp_path / "report.csv").read_text().splitlines())}
     assert rows["a.pdf"]["state"] == "stored"
     assert rows["a.pdf"]["reason"].endswith("has not kept what was asked for: description, notify")
 
