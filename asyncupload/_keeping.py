@@ -6,7 +6,7 @@ A server that reads another grammar, or lacks an operation, says success all the
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from . import _wire
@@ -74,11 +74,18 @@ class Keeping:
         unknown = ways.unknown(way, wanted) if way is not None else wanted.keys()
         found = await self._found(path, stored, {name: wanted[name] for name in unknown}) if unknown else {}
         if way is not None:
-            ways.learn(way, found, version=bool(token))
+            ways.learn(way, found, evident={"comment"} if token else set(filter(self._is_own, self._asked)))
         lost = {name.partition(":")[0] for name in self._asked if self._is_lost(way, name, found, stored)}
         self.not_kept = tuple(name for name in NAMES if name in lost)
         if self.not_kept:
             self._log.warning("not_kept", names=self.not_kept, way=way and f"{way.operation} ({way.grammar.value})")
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a new document has it only because it was asked for. A version's comment has a token of its own, but
+        its document may have had the same description before."""
+        if name in {"created", "modified"}:
+            return bool(abs((datetime.now(UTC).date() - self._asked[name]).days) > 2 * ZONES)
+        return name in TELLING
 
     def _is_lost(self, way: Way | None, name: str, found: Mapping[str, bool | None], stored: _wire.Stored) -> bool:
         if name == "version" and stored.version_id is not None:  # told with each document

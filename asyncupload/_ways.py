@@ -1,6 +1,6 @@
 """What is known of how one server keeps what a document is stored with. No I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import anyio
 
@@ -12,13 +12,8 @@ _GRAMMARS = frozenset(grammar.value for grammar in Grammar)
 READABLE = frozenset(NAMES) - {"text", "notify"}
 """What a server can be asked about afterwards."""
 
-_NEW = frozenset({"comment", "description", "keywords"})
-_VERSION = frozenset({"comment"})
-"""What tells that a request was understood, if it is found again: nothing but the request can have put it there. A
-version's comment has a token of its own; its document may have had the same description before."""
-
-TELLING = _NEW | {"created", "modified"}
-"""What tells that it was not, if none of it is found."""
+TELLING = frozenset({"comment", "description", "keywords", "created", "modified"})
+"""What tells that a request was not understood, if none of it is found."""
 
 
 class Ways:
@@ -65,16 +60,15 @@ class Ways:
         known = self._kept.get((way.key, name))
         return way.key in self._ignored if known is None else not known
 
-    def learn(self, way: Way, found: Mapping[str, bool | None], *, version: bool) -> None:
+    def learn(self, way: Way, found: Mapping[str, bool | None], *, evident: Collection[str]) -> None:
         """Conclude from what was found of one document.
 
         Args:
             way: How it was asked for.
             found: Whether each is there; None where the server does not tell.
-            version: Whether a version was made of a document that was there.
+            evident: What nothing but this request can have put there: if it is found, the request was understood.
         """
         told = {name: there for name, there in found.items() if there is not None}
-        evident = _VERSION if version else _NEW
         # A comment may only have been looked for under the number of a version that nobody told.
         self._kept |= {(way.key, name): None for name, there in found.items() if there is None and name != "comment"}
         if any(told.get(name) for name in evident):
@@ -84,6 +78,10 @@ class Ways:
         elif not any(told.values()) and told.keys() & TELLING and way.key not in self._proven:
             self._ignored.add(way.key)
             self._change(way)
+        else:  # by default, perhaps; but then the next one has it by default, too
+            self._kept |= {
+                (way.key, name): True for name, there in told.items() if there and name.startswith("publish")
+            }
 
     def _change(self, way: Way) -> None:
         """Write parameters otherwise, if there is a grammar that was not tried; or as the pages of today have it."""

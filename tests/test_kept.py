@@ -109,6 +109,15 @@ async def test_where_all_is_kept_it_is_asked_once(variant: str, serving: Serving
         assert looks(server) == before
 
 
+@pytest.mark.parametrize("given", [Properties(created=DAY), Properties(publish="dont"), Properties(publish="publish")])
+async def test_a_wish_that_is_granted_is_looked_at_once(given: Properties, serving: Serving) -> None:
+    async with serving() as (server, client):
+        await client.upload(b"data", to=f"{FOLDER}/1", properties=given)
+        before = looks(server)
+        assert (await client.upload(b"data", to=f"{FOLDER}/2", properties=given)).not_kept == ()
+        assert looks(server) == before == 1
+
+
 async def test_nothing_is_asked_where_nothing_was_asked_for(serving: Serving) -> None:
     async with serving() as (server, client):
         await client.upload(b"data", to=AT)
