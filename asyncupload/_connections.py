@@ -18,6 +18,8 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
+from ._tls import ClientRefused, refuses_client
+
 TURNS = 3
 """Of the event loop: it asks the kernel in the first, hands over what was there in the second, and whoever waits for it
 has it in the third."""
@@ -33,10 +35,20 @@ class Line(ResponseHandler):
     Attributes:
         heard: Bytes that came since the request began, without those of an interim answer (1xx).
         used: Whether it has carried a request.
+        answered: Whether it has brought an answer.
+        alert: By which the server refused the client's certificate, or missed one.
     """
 
     heard = 0
     used = False
+    answered = False
+    alert: ClientRefused | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self.answered and refuses_client(exc):
+            # Another kind of error, since the same alert later on would be about something else.
+            exc = self.alert = ClientRefused(exc)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self.heard += len(data)
@@ -44,6 +56,7 @@ class Line(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         message: RawResponseMessage = data[0]
+        self.answered = True
         if message.code < 200:
             self.heard = 0
         super().feed_data(data, size)
@@ -100,6 +113,8 @@ class Connections(aiohttp.TCPConnector):
             line.force_close()
             connection.close()
             if not line.used:
+                if line.alert is not None:
+                    raise line.alert
                 raise aiohttp.ClientConnectionError("the server spoke, or hung up, before it was asked anything")
 
 
@@ -129,6 +144,16 @@ def _has_unread(transport: asyncio.Transport | None) -> bool:
     poll = select.poll()
     poll.register(number, select.POLLIN)
     return bool(poll.poll(0))
+
+
+async def alert_behind(error: Exception, writer: AbstractStreamWriter | None) -> ClientRefused | None:
+    """The server's word about the client's certificate, if a request failed because of it."""
+    if isinstance(error.__cause__, ClientRefused):
+        return error.__cause__
+    line = getattr(writer, "protocol", None)
+    if isinstance(line, Line) and line.alert is None:  # it was told only that nobody can write any more
+        await _have_heard_all()
+    return line.alert if isinstance(line, Line) else None
 
 
 GRACE = 2.0

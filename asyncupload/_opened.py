@@ -1,7 +1,5 @@
 """What a client's journeys share: the line to one server, its ticket, threads, turns and limits. Opened and closed."""
 
-import os
-import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -13,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from . import _tls
 from ._address import first_warning, unseen
 from ._body import Encoding
 from ._ending import SHARE
@@ -23,13 +22,16 @@ from ._patience import Patience
 from ._place import Turns
 from ._raised import let_go
 from ._remote import Remote
+from ._rules import Rulebook
 from ._secret import Secret
 from ._shield import undisturbed
 from ._staging import Threads
+from ._task import Task
 from ._threads import DaemonThreads
 from ._transport import Session, Transport
+from ._upload import Upload
 from .errors import AsyncUploadError, UsageError
-from .events import Observer
+from .events import Audience, Observer
 from .settings import LARGEST_CHUNK, Settings
 from .sources import Source
 
@@ -52,19 +54,31 @@ class Opened:
         user: str | None = None,
         password: str | Secret | None = None,
         ticket: str | Secret | None = None,
-        ca_file: str | os.PathLike[str] | None = None,
+        ca_file: _tls.File | None = None,
+        client_cert: _tls.File | None = None,
+        client_key: _tls.File | None = None,
+        client_key_password: str | Secret | None = None,
+        tls_min: _tls.Minimum | None = None,
         session: Session | None = None,
         settings: Settings | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         # Wrapped before anything can fail: a traceback that shows local variables must not show these.
         password, ticket, url = Secret.of(password), Secret.of(ticket), unseen(url)
+        client_key_password = Secret.of(client_key_password)
         self.settings = settings or Settings()
         timeouts = self.settings.timeouts
         self._transport = Transport(
             url,
             session=session,
-            tls=_trusting(ca_file) if ca_file is not None else None,
+            tls=_tls.context(
+                ca_file=ca_file,
+                client_cert=client_cert,
+                client_key=client_key,
+                client_key_password=client_key_password,
+                minimum=tls_min,
+            ),
+            identified=client_cert is not None,
             connect_timeout=timeouts.connect,
         )
         self._remote = Remote(
@@ -78,6 +92,7 @@ class Opened:
         )
         self._patience = Patience(self._remote, self.settings)
         self._turns = Turns()
+        self._rulebook = Rulebook(self._patience)
         self._limits = Limits(self.settings)
         self._observers = tuple(observers)
         self._journeys = Journeys(timeouts.cleanup)
@@ -139,6 +154,9 @@ class Opened:
         """A place among the uploads of this client, and the memory that ``source`` needs."""
         return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
 
+    def _upload(self, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
+        return Upload(self._patience.told_to(audience, task.to.path), threads, audience, log, task, self._rulebook)
+
     async def _leave(self) -> None:
         seconds = self.settings.timeouts.cleanup
         with anyio.move_on_after(seconds):
@@ -172,10 +190,3 @@ def journey(
             raise
 
     return cast("Callable[Concatenate[Own, P], Coroutine[Any, Any, T]]", made)
-
-
-def _trusting(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{ca_file} cannot be used as a file of certificate authorities: {error}") from error

@@ -17,10 +17,12 @@ from ._body import Encoding
 from ._call import Call
 from ._names import Destination
 from ._outcome import lacks_operation
+from ._parameters import PLAIN, Way
 from ._pipeline import SealedChunk
 from ._raised import another
 from ._secret import Secret
 from ._transport import Delivery, Transport
+from ._ways import Ways
 from .errors import (
     AlreadyExists,
     AsyncUploadError,
@@ -55,6 +57,7 @@ class Handler:
         consumed: Whether a request to make a document of it may have been acted on. From then on it must not be
             deleted: that could race with the server, and lose what it is just storing.
         asked_at: When the last such request left, by the clock of ``anyio.current_time``.
+        way: How that carries what the document is to be stored with.
     """
 
     def __init__(self, grant: _wire.Grant) -> None:
@@ -62,6 +65,7 @@ class Handler:
         self.chunk_size = grant.chunk_size
         self.consumed = False
         self.asked_at = 0.0
+        self.way: Way | None = None
 
     def __repr__(self) -> str:
         return f"<Handler {self.id} of {self.chunk_size} bytes{', consumed' if self.consumed else ''}>"
@@ -82,6 +86,7 @@ class Remote:
     Attributes:
         wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
         asker: How requests travel.
+        ways: How the server keeps what a document is stored with.
         creates_only: Whether a new document is made by the operation that can do nothing else, as far as is known.
     """
 
@@ -109,6 +114,7 @@ class Remote:
         self._login = anyio.Lock(fast_acquire=True)
         self._refused: LoginRefused | None = None
         self._generation = 0
+        self.ways = Ways()
         self.creates_only = True
         self.name = ""
         self.wish = chunk_size
@@ -204,6 +210,10 @@ class Remote:
         """The server's upload settings."""
         return await self._ask(_wire.general_settings(self._key()))
 
+    async def folder_rules(self, path: str) -> dict[str, str]:
+        """What may be put into a folder, by the rules' names in lower case."""
+        return await self._ask(_wire.folder_rules(self._key(), path))
+
     async def folder_exists(self, path: str) -> None:
         """Raises NotFound where there is no such folder."""
         await self._ask(_wire.folder_exists(self._key(), path))
@@ -286,31 +296,50 @@ class Remote:
         A ``new`` document is made by the operation that can do nothing else. Where the server has no such operation,
         the one that also makes versions serves, but not without ``fall_back``.
         """
+        grammar = self.ways.grammar
+
+        def by_path(handler: str) -> Call[_wire.Stored]:
+            return _wire.finalize(
+                self._key(), to.path, handler, comment, properties, missing=self.ways.missing, grammar=grammar
+            )
+
+        def create(handler: str) -> Call[_wire.Stored]:
+            return _wire.finalize_new(self._key(), *to, handler, comment, properties, grammar=grammar)
+
         if new and self.creates_only:
-            before = handler.consumed
-            try:
-                call = _wire.finalize_new(self._key(), *to, handler.id, comment, properties)
-                return await self._finalize(handler, call)
-            except AsyncUploadError as error:
-                if not fall_back or not await self._cannot_create(error, to):
-                    raise
-                handler.consumed = before
+            if (stored := await self._finalize_if_there(handler, create, fall_back=fall_back)) is not None:
+                return stored
             self.creates_only = False
         if new:  # this one would make a version of what has come in between
             await self._require_absent(to.path)
-        return await self._finalize(handler, _wire.finalize(self._key(), to.path, handler.id, comment, properties))
+        while (stored := await self._finalize_if_there(handler, by_path, fall_back=fall_back)) is None:
+            self.ways.missing.add(by_path(handler.id).operation)
+        return stored
 
-    async def _cannot_create(self, error: AsyncUploadError, to: Destination) -> bool:
-        """Whether ``error`` says that the server lacks the operation that only creates.
+    async def _finalize_if_there(
+        self, handler: Handler, make: Callable[[str], Call[_wire.Stored]], *, fall_back: bool
+    ) -> _wire.Stored | None:
+        """None if the server lacks the operation; a matter of ``fall_back``, which one is tried then.
 
         A bare 404 may be a gateway's word about a request that runs: then one that can do nothing gets another answer.
         """
-        if not isinstance(error, ForeignReply) or error.status != 404:
-            return lacks_operation(error)
+        call, before = make(handler.id), handler.consumed
+        handler.way = self.ways.way(call.operation)
         try:
-            await self._ask(_wire.finalize_new(self._key(), *to, _wire.NO_HANDLER, ""))
-        except AsyncUploadError as again:
-            return lacks_operation(again)
+            return await self._finalize(handler, call)
+        except AsyncUploadError as error:
+            if not fall_back or call.operation == PLAIN or not lacks_operation(error):
+                raise
+            if isinstance(error, ForeignReply) and error.status == 404 and not await self._lacks(make):
+                raise
+        handler.consumed = before
+        return None
+
+    async def _lacks(self, make: Callable[[str], Call[_wire.Stored]]) -> bool:
+        try:
+            await self._ask(make(_wire.NO_HANDLER))
+        except AsyncUploadError as error:
+            return lacks_operation(error)
         return False
 
     async def _require_absent(self, path: str) -> None:

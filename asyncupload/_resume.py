@@ -5,6 +5,7 @@ from typing import Any
 
 from . import _wire
 from ._ending import left_behind
+from ._keeping import Keeping
 from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
@@ -69,6 +70,10 @@ class Resumption:
         self._log.info("commit_resumed", found=stored is not None)
         if stored is None:
             return None
+        keeping = Keeping(
+            self._patience, self._log, commit.comment.removesuffix(commit.token).strip(), self._properties
+        )
+        await keeping.look(commit.path, stored, None, token=commit.token)
         return Receipt(
             status="stored",
             path=commit.path,
@@ -81,6 +86,7 @@ class Resumption:
             restarted=0,
             verified_by="staged checksum",
             seconds=time.monotonic() - began,
+            not_kept=keeping.not_kept,
             left=left_behind(),
         )
 

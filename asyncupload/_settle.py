@@ -158,7 +158,8 @@ async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:
     except NotFound:
         return None
     if commit.existed:
-        version = _ours(commit, versions)
+        ours = crc32 == commit.crc32 and document.size == commit.size
+        version = _ours(commit, versions) or (_without_comment(commit, versions) if ours else None)
         return version and _wire.Stored(document.document_id, version.number)
     if crc32 is None:
         raise OutcomeUnknown(f"a document stands at {commit.path}, and the server tells no checksum of it")
@@ -175,6 +176,14 @@ async def _versions(remote: Remote, commit: Commit) -> tuple[_wire.Version, ...]
         if commit.existed or not lacks_operation(error):
             raise
         return ()
+
+
+def _without_comment(commit: Commit, versions: tuple[_wire.Version, ...]) -> _wire.Version | None:
+    """The latest version, if it must be ours although it does not say so: it has our bytes, other ones stood there when
+    we had checked the document out, and it has no comment at all, as where the server keeps none."""
+    newest = max(versions, key=lambda version: version.number, default=None)
+    changed = commit.replaces not in {None, commit.crc32}
+    return newest if newest and changed and not newest.comment.strip() else None
 
 
 def _ours(commit: Commit, versions: tuple[_wire.Version, ...]) -> _wire.Version | None:

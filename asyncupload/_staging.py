@@ -2,7 +2,7 @@
 gone."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -170,6 +170,8 @@ class Staging:
         self._rereadable = rereadable
         self._checkpoints = checkpoints
         self._chunk_size = chunk_size or LARGEST_CHUNK
+        self.require_allowed: Callable[[int], None] = lambda _: None
+        """Told how many bytes there will be with a chunk, before that is sent. What it raises ends the upload."""
         self.tally = Tally()
         """Of the last pass."""
         self.resent = 0
@@ -245,6 +247,7 @@ class Staging:
             began = time.monotonic()
             try:
                 async for chunk in line:
+                    self.require_allowed(tally.sent + len(chunk.data))
                     tally.add(chunk, await self._send(handler, chunk, content.size, tally))
                     self._audience.tell(
                         ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size)

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from . import _wire
 from ._outcome import lacks_operation
+from ._parameters import Way
 from ._patience import Patience
 from ._place import Keeper, Place
 from ._remote import Handler
@@ -39,6 +40,8 @@ class Storing:
 
     Attributes:
         was_there: Whether another program stored the same meanwhile.
+        token: Stands in the comment of a version that this upload makes.
+        way: How the last request to store carried what was asked for.
     """
 
     def __init__(
@@ -53,7 +56,8 @@ class Storing:
         self._verification = verification
         self._log = log
         # One for all passes: what an earlier one has made after all is known by it.
-        self._token = f"[upload {secrets.token_hex(4)}]"
+        self.token = f"[upload {secrets.token_hex(4)}]"
+        self.way: Way | None = None
         self._asked = False
         """Whether a request to store may have left."""
         self.was_there = False
@@ -65,7 +69,7 @@ class Storing:
             StartOver: No document can be made of this handler; of another one perhaps.
             AsyncUploadError: It is not stored; with OutcomeUnknown it may be.
         """
-        token = self._token if place.exists else ""
+        token = self.token if place.exists else ""
         comment = " ".join(filter(None, (self._task.comment, token)))
 
         commit = Commit(
@@ -76,14 +80,18 @@ class Storing:
             existed=place.exists,
             token=token,
             comment=comment,
+            replaces=None if place.shared else place.crc32,
         )
 
         async def request(fall_back: bool = True) -> _wire.Stored:  # noqa: FBT001, FBT002  (handed on as it is)
             self._asked = True
             await self._task.checkpoints.committing(commit)
-            return await self._remote.finalize(
-                handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
-            )
+            try:
+                return await self._remote.finalize(
+                    handler, place.to, comment, self._task.properties, new=not place.exists, fall_back=fall_back
+                )
+            finally:
+                self.way = handler.way
 
         again = self._asked
         if again and (found := await self._found(commit)):

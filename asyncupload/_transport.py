@@ -20,10 +20,11 @@ from yarl import URL
 
 from ._address import endpoint
 from ._body import Base64, Body, Piece
-from ._connections import GRACE, Connections, Resolver, is_answered, leave_unfinished
+from ._connections import GRACE, Connections, Resolver, alert_behind, is_answered, leave_unfinished
 from ._proxy import proxy_for
 from ._reply import Answer
 from ._secret import Secret, blot_all
+from ._tls import advice
 from .errors import (
     AsyncUploadError,
     ConnectFailed,
@@ -71,6 +72,7 @@ class Transport:
             left out.
         session: A lent session, which stays open; None makes one, which :meth:`close` closes.
         tls: How to check the server's certificate; None means the system's authorities.
+        identified: Whether ``tls`` has a certificate of the client's.
         connect_timeout: Seconds for the connection, and again for TLS.
 
     Raises:
@@ -83,6 +85,7 @@ class Transport:
         *,
         session: Session | None = None,
         tls: ssl.SSLContext | None = None,
+        identified: bool = False,
         connect_timeout: float,
     ) -> None:
         self.url = endpoint(url)
@@ -90,6 +93,7 @@ class Transport:
         self._lent = session
         self._own: Session | None = None
         self._tls: ssl.SSLContext | bool = tls if tls is not None else True
+        self._identified = identified
         self._connect_timeout = connect_timeout
         self._proxy = proxy_for(self.url)  # once: aiohttp would look it up for every chunk
         self._closed = False
@@ -179,7 +183,8 @@ class Transport:
                 return answer
             del answer  # it may echo a password, and tracebacks may show local variables
         except (aiohttp.ClientError, OSError) as error:
-            failure = self._translated(error, request)
+            alert = await alert_behind(error, getattr(rest.get("data"), "writer", None))
+            failure = self._translated(alert or error, request)
         # Not in the handler: the error of the library would be its context, with all frames.
         raise failure
 
@@ -215,7 +220,9 @@ class Transport:
         def hide(text: str) -> str:
             return hide_ours(request.hide(text))
 
-        failure = translate(error, f"{request.operation} at {self.url}", request.seconds, hide)
+        failure = translate(
+            error, f"{request.operation} at {self.url}", request.seconds, hide, identified=self._identified
+        )
         if words(error, hide) == str(error) and hide(repr(error)) == repr(error):
             error.__context__ = error.__cause__ = None
             failure.__cause__ = error.with_traceback(None)
@@ -271,12 +278,14 @@ class _Payload(aiohttp.Payload):
         self._pieces = body.pieces
         self._delivery = delivery
         self._threads = threads
+        self.writer: AbstractStreamWriter | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Demanded by the base class."""
         raise TypeError(f"a request's body is not shown, in {encoding} ({errors}) or otherwise")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        self.writer = writer
         # What came on a lent session's connection while nobody asked. Ours has been listened to before.
         if not writer.output_size and await is_answered(writer):
             leave_unfinished(writer, 0.0)
@@ -321,7 +330,14 @@ def words(error: Exception, hide: Callable[[str], str] = str) -> str:
     return re.split(r"\n|\\n|:\s*b['\"]", hide(str(error)), maxsplit=1)[0]
 
 
-def translate(error: Exception, where: str, seconds: float, hide: Callable[[str], str] = str) -> AsyncUploadError:
+def translate(
+    error: Exception,
+    where: str,
+    seconds: float,
+    hide: Callable[[str], str] = str,
+    *,
+    identified: bool = False,
+) -> AsyncUploadError:
     """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
 
     def told(what: str) -> str:
@@ -331,7 +347,7 @@ def translate(error: Exception, where: str, seconds: float, hide: Callable[[str]
         case aiohttp.InvalidURL():
             found: AsyncUploadError = UsageError(told("not a URL that can be asked"))
         case aiohttp.ClientSSLError() | ssl.SSLError() | aiohttp.ServerFingerprintMismatch():
-            found = TLSFailed(told("the TLS handshake failed; --ca-file (ca_file) names a private authority"))
+            found = TLSFailed(told(f"the TLS handshake failed; {advice(error, identified=identified)}"))
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             found = ConnectFailed(told("cannot connect"))
         case aiohttp.ClientHttpProxyError():

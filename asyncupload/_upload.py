@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 from . import _wire
 from ._ending import left_behind
+from ._keeping import Keeping
 from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import Keeper, Place
+from ._remote import Handler
+from ._rules import Rulebook
 from ._staging import Staging, Tally, Threads
 from ._storing import Storing
 from ._task import Task
@@ -28,9 +31,12 @@ class Upload:
         audience: Told what happens.
         log: A logger bound to this upload.
         task: What is to be done.
+        rulebook: The client's.
     """
 
-    def __init__(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> None:
+    def __init__(
+        self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task, rulebook: Rulebook
+    ) -> None:
         self._patience = patience
         self._remote = patience.remote
         self._settings = patience.settings
@@ -38,6 +44,7 @@ class Upload:
         self._audience = audience
         self._log = log
         self._task = task
+        self._rulebook = rulebook
         self._keeper = Keeper(patience, log, task.checkpoints)
         self._staging = Staging(
             patience,
@@ -51,6 +58,7 @@ class Upload:
         )
         self._passes = Passes(self._staging, task.source, threads, audience, log)
         verification = Verification(patience, threads, audience, log)
+        self._keeping = Keeping(patience, log, task.comment, task.properties)
         self._storing = Storing(patience, task, self._keeper, self._staging, verification, log)
 
     async def run(self) -> Receipt:
@@ -80,14 +88,16 @@ class Upload:
             AsyncUploadError: It would fail, and this is why.
         """
         task = self._task
-        async with task.source.open(self._threads.reading):
+        async with task.source.open(self._threads.reading) as content:
             await self._patience.persist(self._remote.log_in)
             place = await self._keeper.look(task.to, task.if_exists, folder_exists=True)
         if not place.exists:
+            await self._rulebook.require_allowed(task.to, exists=False, size=content.size)
             return "new"
         if self._compares and await self._unchanged(await self._read_through(), place):
             return "unchanged"  # whoever has it checked out
         self._require_wanted(place)
+        await self._rulebook.require_allowed(task.to, exists=True, size=content.size)
         await self._keeper.require_free(task.to.path)
         return "version"
 
@@ -120,16 +130,26 @@ class Upload:
                     return self._receipt(place, here, same, began, status="unchanged")
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
             self._require_wanted(place)
+            allowed = await self._rulebook.require_allowed(task.to, exists=place.exists, size=content.size)
+            self._staging.require_allowed = allowed.require
             async with self._keeper.hold(place) as held:
                 # Somebody may have stored the same between the look and the check-out.
                 if here and held.changed and (same := await self._unchanged(here, held)):
                     return self._receipt(place, here, same, began, status="unchanged")
                 tally, stored = await self._passes.run(
-                    content, opened, lambda handler, tally: self._storing.store(handler, held, tally)
+                    content, opened, lambda handler, tally: self._store(handler, held, tally)
                 )
                 await self._storing.require_right(stored, place, tally)
         status: Literal["stored", "unchanged"] = "unchanged" if self._storing.was_there else "stored"
         return self._receipt(place, tally, stored, began, status=status)
+
+    async def _store(self, handler: Handler, place: Place, tally: Tally) -> _wire.Stored:
+        async with self._keeping.turn(new=not place.exists):
+            stored, storing = await self._storing.store(handler, place, tally), self._storing
+            if not storing.was_there:
+                token = storing.token if place.exists else ""
+                await self._keeping.look(place.to.path, stored, storing.way, token=token)
+        return stored
 
     async def _unchanged(self, here: Tally, place: Place) -> _wire.Stored | None:
         return await self._keeper.same(place, size=here.sent, crc32=here.crc32)
@@ -179,6 +199,7 @@ class Upload:
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
             times=replace(self._staging.times, commit=self._passes.commit_seconds),
+            not_kept=self._keeping.not_kept,
             left=left_behind(),
         )
 

@@ -4,17 +4,18 @@ Field names, attribute names and their spellings (``PreferedChunkSize``, ``Docum
 vendor's, from the public API pages; where those disagree, the reader here accepts every variant.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
-from xml.sax.saxutils import quoteattr
 
 import pybase64
 
-from . import _checksum
+from . import _checksum, _parameters
 from ._body import Buffer, Fields
 from ._call import Call, LostReply
+from ._parameters import Grammar
 from ._reply import Reply, whole_number
 from ._secret import Secret
 from .properties import NONE_GIVEN, Properties
@@ -79,12 +80,12 @@ def server_info() -> Call[ServerInfo]:
     """The server's version and clock; needs no ticket."""
 
     def read_info(reply: Reply) -> ServerInfo:
-        return ServerInfo(reply.get("VersionNumber"), _moment(reply.get("Coordinated_Universal_Time")))
+        return ServerInfo(reply.get("VersionNumber"), moment(reply.get("Coordinated_Universal_Time")))
 
     return Call("ServerInfo", (), read_info)
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
     """A time as the server tells it: ``2026-03-31T18:00:00.000Z``, in UTC also without the last letter."""
     try:
         told = datetime.fromisoformat(text)
@@ -138,6 +139,15 @@ def general_settings(ticket: Secret) -> Call[Limits]:
     return Call("GetGeneralAppSettings", (("authenticationTicket", ticket),), read_limits)
 
 
+def folder_rules(ticket: Secret, path: str) -> Call[dict[str, str]]:
+    """What may be put into a folder: the rules by their names in lower case."""
+
+    def read_rules(reply: Reply) -> dict[str, str]:
+        return {rule.get("Name").lower(): rule.get("Value") for rule in reply.children("Rule")}
+
+    return Call("GetFolderRules", (("authenticationTicket", ticket), ("Path", path)), read_rules)
+
+
 class Document(NamedTuple):
     """What GetDocument tells."""
 
@@ -146,6 +156,8 @@ class Document(NamedTuple):
     """Login name of the user who has it checked out; empty if nobody has."""
     size: int | None = None
     """Bytes of the latest version."""
+    told: Mapping[str, str] = MappingProxyType({})
+    """``description``, ``keywords``, and the dates ``created`` and ``modified``, as far as the server says."""
 
 
 class Version(NamedTuple):
@@ -157,6 +169,16 @@ class Version(NamedTuple):
     """Bytes, where the server says."""
     created: datetime | None = None
     """By the server's clock, where it says."""
+    published: bool | None = None
+    """None where the server does not say."""
+
+
+_TOLD = {
+    "description": "Description",
+    "keywords": "Keywords",
+    "created": "CreationDate",
+    "modified": "ModificationDate",
+}
 
 
 def latest(versions: Iterable[Version]) -> int | None:
@@ -172,7 +194,8 @@ def document(ticket: Secret, path: str) -> Call[Document]:
         if found is None:
             raise ValueError("names no document")
         holder = found.get("CheckoutByUserName") or found.get("CheckoutBy")
-        return Document(found.number("DocumentID"), holder, found.number("Size"))
+        told = {name: found.get(given) for name, given in _TOLD.items() if found.has(given)}
+        return Document(found.number("DocumentID"), holder, found.number("Size"), told)
 
     flags = tuple((name, "false") for name in ("withPropertySets", "withSecurity", "withOwner", "withVersions"))
     return Call("GetDocument", (("AuthenticationTicket", ticket), ("Path", path), *flags), read_document)
@@ -188,7 +211,8 @@ def versions(ticket: Secret, path: str) -> Call[tuple[Version, ...]]:
                 number,
                 _text(version, "Comment"),
                 whole_number(_text(version, "VersionSize")),
-                _moment(_text(version, "DateCreated")),
+                moment(_text(version, "DateCreated")),
+                None if version.child("DatePublished") is None else bool(_text(version, "DatePublished")),
             )
             for number, version in found
             if number is not None
@@ -251,23 +275,26 @@ def delete_handler(ticket: Secret, handler: str) -> Call[None]:
 
 
 def finalize(
-    ticket: Secret, path: str, handler: str, comment: str, properties: Properties = NONE_GIVEN
+    ticket: Secret,
+    path: str,
+    handler: str,
+    comment: str,
+    properties: Properties = NONE_GIVEN,
+    *,
+    missing: Collection[str] = (),
+    grammar: Grammar = Grammar.ITEM,
 ) -> Call[Stored]:
-    """Makes the document and consumes the handler, by the simplest operation that carries what is given.
-
-    An empty comment would be an HTTP 400 on a strict server.
-    """
+    """Makes the document and consumes the handler, by the simplest operation that carries what is given, of those that
+    are not ``missing``."""
     fields: Fields = (("authenticationTicket", ticket), ("path", path), ("uploadHandler", handler))
-    number = properties.version
-    if not properties.only_version or (number is not None and not comment):
-        operation, fields = "UploadDocumentWithHandler3", (*fields, ("xmlParameters", _parameters(comment, properties)))
-    elif number is not None:
-        parts = zip(("mpVersionMajor", "mpVersionMinor", "mpVersionRevision"), map(str, number), strict=True)
-        operation, fields = "UploadDocumentWithHandler2", (*fields, ("versionComments", comment), *parts)
-    elif comment:
-        operation, fields = "UploadDocumentWithHandler1", (*fields, ("versionComments", comment))
-    else:
-        operation = "UploadDocumentWithHandler"
+    operation = next(name for name in _parameters.operations(comment, properties) if name not in missing)
+    if operation == _parameters.PARAMETERS:
+        fields = (*fields, ("xmlParameters", _parameters.written(comment, properties, grammar)))
+    elif operation != _parameters.PLAIN:
+        fields = (*fields, ("versionComments", comment))
+    if operation == _parameters.NUMBER and properties.version is not None:
+        names = ("mpVersionMajor", "mpVersionMinor", "mpVersionRevision")
+        fields = (*fields, *zip(names, map(str, properties.version), strict=True))
     return Call(operation, fields, _read_stored, LostReply.ASK)
 
 
@@ -276,7 +303,14 @@ NO_HANDLER = "00000000-0000-0000-0000-000000000000"
 
 
 def finalize_new(
-    ticket: Secret, folder: str, name: str, handler: str, comment: str, properties: Properties = NONE_GIVEN
+    ticket: Secret,
+    folder: str,
+    name: str,
+    handler: str,
+    comment: str,
+    properties: Properties = NONE_GIVEN,
+    *,
+    grammar: Grammar = Grammar.ITEM,
 ) -> Call[Stored]:
     """Makes a document where there is none, and never a version of one that came in between. (The server's
     spelling.)"""
@@ -285,7 +319,7 @@ def finalize_new(
         ("folderPath", folder),
         ("documentName", name),
         ("uploadHandler", handler),
-        ("xmlParameters", _parameters(comment, properties)),
+        ("xmlParameters", _parameters.written(comment, properties, grammar)),
     )
     return Call("UploadNewDocumentWidthHandler", fields, _read_stored, LostReply.ASK)
 
@@ -313,30 +347,6 @@ def unpack(
 
 def _read_log(reply: Reply) -> tuple[Unpacked, ...]:
     return tuple(Unpacked(_text(log, "item"), _text(log, "error")) for log in reply.children("log"))
-
-
-_PUBLISH = {"server": "", "publish": "Publish", "dont": "DontPublish"}
-_NOTIFY = {None: "", True: "TRUE", False: "FALSE"}
-
-
-def _parameters(comment: str, given: Properties) -> str:
-    """The documented grammar of May 2026; empty it must still be a document, since "" is an HTTP 400 on a strict
-    server."""
-    values = {
-        "VERSIONCOMMENT": comment,
-        "DESCRIPTION": given.description,
-        "KEYWORDS": given.keywords,
-        "TEXTONLYCONTENT": given.text,
-        "CREATIONDATE": given.created.isoformat() if given.created else "",
-        "MODIFICATIONDATE": given.modified.isoformat() if given.modified else "",
-        "PUBLISHOPTION": _PUBLISH[given.publish],
-        "SENDEMAILS": _NOTIFY[given.notify],
-    }
-    if given.version is not None:
-        numbers = zip(("MPVERSIONMAJOR", "MPVERSIONMINOR", "MPVERSIONREVISION"), map(str, given.version), strict=True)
-        values |= dict(numbers)
-    items = "".join(f"<item NAME={quoteattr(n)} VALUE={quoteattr(v)}/>" for n, v in values.items() if v)
-    return f"<xmlparameters>{items}</xmlparameters>"
 
 
 def _read_stored(reply: Reply) -> Stored:

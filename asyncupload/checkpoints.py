@@ -21,6 +21,9 @@ class Commit:
     """Stands in the comment of this version, and in no other; empty for a new document."""
     comment: str
     """The version's comment, the token included."""
+    replaces: int | None = None
+    """CRC-32 of what stood there before, which only this upload can have changed: a server that keeps no comments tells
+    by it. None if another program may have changed it too."""
 
 
 class Checkpoints(Protocol):

@@ -18,7 +18,6 @@ from ._opened import Opened, journey
 from ._place import IfExists
 from ._resume import Resumption
 from ._task import Task
-from ._upload import Upload
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
 from .errors import NotFound, ServerError, UsageError
@@ -40,13 +39,18 @@ class Client(Opened):
         password: The user's password. It is sent once, when the first operation needs a ticket, and never shown.
         ticket: The ticket of a session that exists already, instead of user and password. It is not logged out.
         ca_file: PEM file with the certificate authorities to trust instead of the system's.
+        client_cert: PEM file with the client's own certificate, for a server that asks for one, and with those of the
+            authorities in between.
+        client_key: PEM file with its private key, if that does not stand in ``client_cert``.
+        client_key_password: Of an encrypted key. It is never shown.
+        tls_min: The oldest version of TLS to speak, ``1.2`` or ``1.3``; None for what the system allows.
         session: A lent ``aiohttp.ClientSession``. It is not closed.
         settings: Chunk size, read-ahead, time limits, retries.
         observers: Called at the beginning of each upload, for a listener of its own; see
             :data:`~asyncupload.Observer`. Those of :mod:`asyncupload.telemetry` make spans and metrics.
 
     Raises:
-        UsageError: The URL, the certificate file or the combination of credentials cannot work.
+        UsageError: The URL, a certificate file, its key or the combination of credentials cannot work.
     """
 
     @journey
@@ -91,6 +95,7 @@ class Client(Opened):
             UsageError: The destination or the source is not of a usable kind, or the comment has control characters.
             SourceError: The source is missing, unreadable, empty, or changed while it was read.
             ServerError: The server refused.
+            RuleViolated: It says that it would, by its limits or the folder's rules: no more than they allow was sent.
             TransportError: The server could not be reached, or did not answer in the protocol's words.
             ChecksumMismatch: The server staged other bytes than were sent.
             OutcomeUnknown: The request to store left, its reply was lost, and looking did not tell. As
@@ -121,7 +126,7 @@ class Client(Opened):
         with audience.attending(where.path, this_ending().leftovers):
             # The turn first: those who wait for one place must not fill the room of others.
             async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                return await Upload(self._patience.told_to(audience, where.path), threads, audience, log, task).run()
+                return await self._upload(threads, audience, log, task).run()
 
     def upload_events(
         self,
@@ -187,7 +192,7 @@ class Client(Opened):
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, if_exists=if_exists, checkpoints=checkpoints or NoCheckpoints())
-        return await Upload(self._patience, threads, Audience(None, log), log, task).preview()
+        return await self._upload(threads, Audience(None, log), log, task).preview()
 
     @journey
     async def resume_commit(

@@ -21,6 +21,7 @@
     │   ├── LoginRefused            user name or password
     │   ├── TicketRefused           the ticket is unknown or has expired
     │   ├── AccessDenied            the user lacks a right, or the folder's rules forbid it
+    │   │   └── RuleViolated        by a limit or a folder's rule that it tells, and nothing was sent
     │   ├── NotFound                no such folder or document, or not visible to this user
     │   ├── AlreadyExists           a document has that name
     │   ├── CheckedOut              somebody else is working on the document
@@ -255,6 +256,23 @@ class TicketRefused(ServerError):
 
 class AccessDenied(ServerError):
     """The user lacks the right, or the folder's rules forbid it."""
+
+
+class RuleViolated(AccessDenied):
+    """What the server says of its settings, or of the folder's rules, forbids this document: found out before it was
+    sent, or, of a stream, before it was too large.
+
+    Attributes:
+        rule: The server's name of the rule, as ``AllowableFileTypes``, ``NewDocuments`` or ``DocumentMaxSize``.
+        limit: What it allows, in the server's words. Sizes are in bytes.
+        value: What the document has instead.
+    """
+
+    def __init__(self, message: str, *, rule: str = "", limit: str = "", value: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.limit = limit
+        self.value = value
 
 
 class NotFound(ServerError):

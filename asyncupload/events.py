@@ -170,8 +170,17 @@ class Receipt:
     verified_by: Literal["staged checksum", "stored checksum"]
     """Whether the server's checksum was compared before the document was made, or, by an older server, after."""
     times: Times = Times()
+    not_kept: tuple[str, ...] = ()
+    """What was asked for and is known not to be kept with the document, by the names of :class:`Properties`, and
+    ``comment``: a server may read another grammar, lack an operation, or choose a version's number itself. Empty for
+    ``unchanged``, for which nothing is asked."""
     left: tuple[Leftover, ...] = ()
     """What this upload had to leave on the server; a check-out among it keeps others from the document."""
+
+
+def not_kept(names: Sequence[str]) -> str:
+    """A receipt's ``not_kept`` as a sentence."""
+    return f"stored, but the server has not kept what was asked for: {', '.join(names)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,14 @@ async def _resumed(stage: Stage, *, size: int, times: int) -> None:
     await stage.client.resume_commit(commit, may_be_running=False)
 
 
+async def _forbidden(stage: Stage) -> None:
+    async with (
+        Emulator(stage.folder / "strict", rules={FOLDER: {"NewDocuments": "disallows"}}) as server,
+        Client(server.url, user="demo", password="demo", settings=HASTY) as client,
+    ):
+        await client.upload(b"data", to=TO)
+
+
 async def _no_journal(stage: Stage) -> None:
     async with Journal.open(stage.folder):
         pass
@@ -155,6 +163,7 @@ RAISERS: dict[type[AsyncUploadError], Callable[[Stage], Awaitable[object]]] = {
     errors.LoginRefused: lambda stage: _as(stage, user="demo", password="wrong"),
     errors.TicketRefused: lambda stage: _as(stage, ticket="00000000-0000-0000-0000-000000000000"),
     errors.AccessDenied: lambda stage: stage.upload(UploadNewDocumentWidthHandler="forbid"),
+    errors.RuleViolated: _forbidden,
     errors.NotFound: lambda stage: stage.client.upload(b"data", to="/Nowhere/a.bin"),
     errors.AlreadyExists: _again,
     errors.CheckedOut: _checked_out,

@@ -41,16 +41,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_body",
         "_reply",
         "_call",
+        "_parameters",
         "_wire",
         "_outcome",
+        "_ways",
     ),
     # one thing once
-    ("_address", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
+    ("_address", "_tls", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
     ("_asker", "_remote", "_patience"),
     # journeys
     (
         "_place",
+        "_rules",
+        "_keeping",
         "_settle",
         "_staging",
         "_passes",
@@ -82,7 +86,7 @@ ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
     "aiohttp": {"_connections", "_transport"},
-    "xml": {"_body", "_reply", "_wire"},
+    "xml": {"_body", "_parameters", "_reply"},
     "defusedxml": {"_reply"},
     "zlib": set(),
     "pybase64": {"_body", "_wire"},
@@ -111,10 +115,10 @@ CALLS: dict[str, set[str]] = {
     "asyncio.ensure_future": {"_shield", "_following"},
     "asyncio.create_task": {"_pipeline"},
     "anyio.create_task_group": {"bulk", "cli"},
-    "reveal": {"_body"},
+    "reveal": {"_body", "_tls"},
 }
 """Which rooms may call something: waiting is _retry's, tasks are _pipeline's, _shield's and
-those of many files and of what is told beside them, secrets are _body's."""
+those of many files and of what is told beside them, secrets are _body's, and _tls's for OpenSSL."""
 
 
 def _room(file: Path) -> str:

@@ -53,6 +53,11 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         [("authenticationTicket", T)],
         LostReply.REPEAT,
     ),
+    "GetFolderRules": (
+        lambda: wire.folder_rules(TICKET, "/Büro"),
+        [("authenticationTicket", T), ("Path", "/Büro")],
+        LostReply.REPEAT,
+    ),
     "CreateUploadHandler": (
         lambda: wire.create_handler(TICKET, 1048576),
         # One r: the vendor's spelling.
@@ -320,6 +325,22 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         "GetDocumentVersions",
         '<r success="true"><Version Number="1000000"><DateCreated>2026-03-31T18:00:00.250Z</DateCreated></Version></r>',
         (wire.Version(1000000, "", None, datetime(2026, 3, 31, 18, 0, 0, 250_000, UTC)),),
+    ),
+    "whether a version is published": (
+        "GetDocumentVersions",
+        '<r success="true"><Version Number="1"><DatePublished/></Version></r>',
+        (wire.Version(1, "", published=False),),
+    ),
+    "the rules of a folder": (
+        "GetFolderRules",
+        '<response success="true"><Rules><Rule Name="AllowableFileTypes" Value=".pdf,BMP"/></Rules></response>',
+        {"allowablefiletypes": ".pdf,BMP"},
+    ),
+    "a folder without rules": ("GetFolderRules", '<response success="true"/>', {}),
+    "what a document is described by": (
+        "GetDocument",
+        '<r success="true"><document DocumentID="7" Description="x" Keywords="" CreationDate="2024-01-15"/></r>',
+        wire.Document(7, "", told={"description": "x", "keywords": "", "created": "2024-01-15"}),
     ),
     "a login": (
         "AuthenticateUser",

@@ -104,7 +104,7 @@ class Summary:
             self.sizes[size.bit_length()] += 1
         if row.state is State.STORED and row.ended is not None:
             self.timeline.add(row.ended, size or 0)
-        if row.reason and row.state in {State.SKIPPED, State.FAILED}:
+        if row.reason and row.state in {State.STORED, State.SKIPPED, State.FAILED}:
             self._count_reason(end, row.reason)
         self._time(row)
 

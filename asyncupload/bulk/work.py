@@ -24,7 +24,7 @@ from asyncupload.errors import (
     ServerError,
     UsageError,
 )
-from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted
+from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted, not_kept
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
 
@@ -239,7 +239,7 @@ class Work:
         await self._queue.finish(
             self._claim,
             State.STORED if receipt.status == "stored" else State.UNCHANGED,
-            reason="; ".join(map(str, receipt.left)),
+            reason="; ".join([*([not_kept(receipt.not_kept)] if receipt.not_kept else []), *map(str, receipt.left)]),
             facts=facts,
         )
         meter, times = self._bench.meter, receipt.times

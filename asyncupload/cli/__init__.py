@@ -55,7 +55,8 @@ def commands() -> None:
 
     Every option can also be given in the environment: --chunk-size as ASYNCUPLOAD_CHUNK_SIZE, and so on. The password
     is only taken from ASYNCUPLOAD_PASSWORD, --password-file, --password-command, or a prompt, and a
-    session's ticket only from ASYNCUPLOAD_TICKET, --ticket-file, or --ticket-command.
+    session's ticket only from ASYNCUPLOAD_TICKET, --ticket-file, or --ticket-command; an encrypted
+    client key's from ASYNCUPLOAD_CLIENT_KEY_PASSWORD and options of that name.
 
     \b
     Exit codes: 0 all stored or unchanged    1 some failed            2 usage or manifest

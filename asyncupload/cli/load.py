@@ -71,7 +71,9 @@ def loaded(job: Job) -> int:
             return last, loader.error, stopping.code
 
     last, error, stopped = run(work, signals)
-    code = results.loaded(last, error, stopped, job.journal, job.voice, blocked=teller.blocked)
+    code = results.loaded(
+        last, error, stopped, job.journal, job.voice, blocked=teller.blocked, incomplete=teller.incomplete
+    )
     if stopped:
         # The regular end waits for threads, and one of them may read a list that nobody goes on with.
         terminal.end_now(code, within=terminal.STDERR_PATIENCE)
@@ -168,15 +170,18 @@ class _Teller:
         self._job = job
         self.blocked = 0
         """How many documents are stored and left checked out."""
+        self.incomplete = 0
+        """How many are stored without something that was asked for."""
 
     def tell(self, row: Row, end: End) -> None:
         """A row has ended, or was given back."""
         if end.receipt is None:
             return
         self.blocked += results.blocks(end.receipt.left)
+        self.incomplete += bool(end.receipt.not_kept)
         if self._job.voice.json:
             terminal.tell({"source": os.fsdecode(row.item.source), **results.receipt(end.receipt)})
-        results.tell_of(end.receipt.left)
+        results.tell_of_stored(end.receipt)
 
 
 async def _tell_of_unsent(journal: Journal, job: Job) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ASYNCUPLOAD_"
 _PASSWORD, _TICKET = f"{PREFIX}PASSWORD", f"{PREFIX}TICKET"
+_KEY_PASSWORD = f"{PREFIX}CLIENT_KEY_PASSWORD"
 
 Command = Callable[..., Any]
 
@@ -43,6 +44,28 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How to make sure of the server, and to show it who asks."""
+
+    ca_file: Path | None
+    client_cert: Path | None
+    client_key: Path | None
+    key_password: Origins
+    minimum: Literal["1.2", "1.3"] | None
+
+    def arguments(self) -> dict[str, Any]:
+        """Of a client. The key's password is looked for only where there is a certificate: the environment may have it
+        for other servers."""
+        return {
+            "ca_file": self.ca_file,
+            "client_cert": self.client_cert,
+            "client_key": self.client_key,
+            "client_key_password": self.key_password.find() if self.client_cert else None,
+            "tls_min": self.minimum,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """Which server, and as whom."""
 
@@ -50,7 +73,7 @@ class Connection:
     user: str | None
     password: Origins
     ticket: Origins
-    ca_file: Path | None
+    tls: Tls
 
     def client(self, voice: Voice, settings: Settings | None = None) -> "Client":
         """A client, not yet opened.
@@ -77,7 +100,7 @@ class Connection:
             user=None if ticket else self.user,
             password=None if ticket else self.password.find() or self._asked(),
             ticket=ticket,
-            ca_file=self.ca_file,
+            **self.tls.arguments(),
             settings=settings,
         )
 
@@ -103,12 +126,36 @@ def connection_options(command: Command) -> Command:
     )
     @refusing("password", _PASSWORD)
     @refusing("ticket", _TICKET)
-    @option("--ca-file", type=_FILE, help="Certificate authorities to trust (PEM).")
+    @_tls_options
     @wraps(command)
-    def wrapped(server: str, user: str | None, ca_file: Path | None, **rest: Any) -> Any:
+    def wrapped(server: str, user: str | None, **rest: Any) -> Any:
         password = Origins("password", _PASSWORD, rest.pop("password_file"), rest.pop("password_command"))
         ticket = Origins("ticket", _TICKET, rest.pop("ticket_file"), rest.pop("ticket_command"))
-        return command(connection=Connection(server, user, password, ticket, ca_file), **rest)
+        return command(connection=Connection(server, user, password, ticket, rest.pop("tls")), **rest)
+
+    return wrapped
+
+
+def _tls_options(command: Command) -> Command:
+    """Adds the options of :class:`Tls`, handed to the command as ``tls``."""
+
+    @option("--ca-file", type=_FILE, help="Certificate authorities to trust (PEM).")
+    @option("--client-cert", type=_FILE, help="The client's certificate, for a server that asks for one (PEM).")
+    @option("--client-key", type=_FILE, help="Its private key, if that stands in a file of its own (PEM).")
+    @option("--client-key-password-file", type=_FILE, help="Its first line is the password of an encrypted key.")
+    @option(
+        "--client-key-password-command",
+        type=program,
+        metavar="CMD",
+        help="A command whose first line of output is that password.",
+    )
+    @refusing("client-key-password", _KEY_PASSWORD)
+    @option("--tls-min", type=click.Choice(["1.2", "1.3"]), help="The oldest version of TLS to speak.")
+    @wraps(command)
+    def wrapped(ca_file: Path | None, client_cert: Path | None, client_key: Path | None, **rest: Any) -> Any:
+        file, told_by = rest.pop("client_key_password_file"), rest.pop("client_key_password_command")
+        password = Origins("client-key-password", _KEY_PASSWORD, file, told_by)
+        return command(tls=Tls(ca_file, client_cert, client_key, password, rest.pop("tls_min")), **rest)
 
     return wrapped
 

@@ -25,7 +25,7 @@ from asyncupload.errors import (
     TransportError,
     UsageError,
 )
-from asyncupload.events import Downloaded, Receipt, Unpacked, Verified
+from asyncupload.events import Downloaded, Receipt, Unpacked, Verified, not_kept
 
 from . import terminal
 from .options import Voice
@@ -66,8 +66,15 @@ def stored(told: Receipt, voice: Voice) -> int:
         f"{told.status} {told.path}: {amount(told.size)} in {told.seconds:.1f} s, "
         f"CRC-32 {told.crc32:08X}, document {told.document_id}, version {told.version_id}",
     )
+    tell_of_stored(told)
+    return 3 if blocks(told.left) or told.not_kept else 0
+
+
+def tell_of_stored(told: Receipt) -> None:
+    """Say what was asked for and is not kept, and what is left on the server."""
+    if told.not_kept:
+        terminal.warn(f"asyncupload: {told.path}: {not_kept(told.not_kept)}")
     tell_of(told.left)
-    return 3 if blocks(told.left) else 0
 
 
 def blocks(left: Sequence[Leftover]) -> bool:
@@ -100,6 +107,7 @@ def receipt(told: Receipt) -> dict[str, Any]:
         "restarted": told.restarted,
         "seconds": round(told.seconds, 3),
         **({"resent_bytes": told.resent_bytes} if told.resent_bytes else {}),
+        **({"not_kept": list(told.not_kept)} if told.not_kept else {}),
         **leftovers(told.left),
     }
 
@@ -221,9 +229,17 @@ def fact(voice: Voice, facts: dict[str, Any], *sentences: str) -> int:
 
 
 def loaded(
-    last: Progress, error: Exception | None, interrupted: int, journal: Path, voice: Voice, *, blocked: int = 0
+    last: Progress,
+    error: Exception | None,
+    interrupted: int,
+    journal: Path,
+    voice: Voice,
+    *,
+    blocked: int = 0,
+    incomplete: int = 0,
 ) -> int:
-    """Say how a load of many files ended, in which so many documents were stored and left checked out."""
+    """Say how a load of many files ended, in which so many documents were stored and left checked out, and so many are
+    without something that was asked for."""
     counts = {str(state): last.counts[state].rows for state in State if state in ENDED} | {"cancelled": last.cancelled}
     facts: dict[str, Any] = {"status": "summary", "rows": last.rows, **counts, "left_out": last.left_out}
     facts |= {
@@ -232,6 +248,8 @@ def loaded(
         "bottleneck": last.waits.bottleneck,
         "journal": str(journal),
     }
+    if incomplete:
+        facts["not_kept"] = incomplete
     if error is not None:
         facts |= {"error": type(error).__name__, "message": str(error)}
     rate = last.sent / max(last.seconds, 1e-6)
@@ -245,12 +263,14 @@ def loaded(
         where = shlex.quote(str(journal))
         sentences.append(f"why one failed:        asyncupload explain {where} PATH")
         sentences.append(f"to send those again:   asyncupload retry {where}, and then the same command")
+    if incomplete:
+        sentences.append(f"{_files(incomplete)} stored without something that was asked for; --report tells what")
     if last.cancelled:
         sentences.append("the same command goes on from here")
     fact(voice, facts, *sentences)
     if error is not None:
         terminal.warn(f"asyncupload: ended early: {error}")
-    return interrupted or _code_of(last, error) or (3 if blocked else 0)
+    return interrupted or _code_of(last, error) or (3 if blocked or incomplete else 0)
 
 
 def _files(count: int) -> str:

@@ -48,6 +48,17 @@ def _missing(_context: click.Context, _parameter: click.Parameter, values: tuple
         raise click.BadParameter(str(error)) from None
 
 
+def _rules(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for value in values:
+        folder, _, rule = value.partition(":")
+        name, equals, allowed = rule.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not FOLDER:NAME=VALUE, as /Library:AllowableFileTypes=.pdf,.docx")
+        found.setdefault(folder, {})[name] = allowed
+    return found
+
+
 def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Command]:
     kind = click.FloatRange(0, 86_400)
     return option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=meaning)
@@ -100,6 +111,14 @@ def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Com
     callback=_missing,
     help="An operation that this server does not have; may be repeated.",
 )
+@option(
+    "--rule",
+    multiple=True,
+    metavar="FOLDER:NAME=VALUE",
+    callback=_rules,
+    help="A folder's rule, as /Library:AllowableFileTypes=.pdf,.docx or NewDocuments=disallows; may be repeated.",
+)
+@option("--document-max-size", type=click.IntRange(min=0), default=0, metavar="BYTES", help="No larger documents.")
 @option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same trouble.")
 @option(
     "--variant",
@@ -122,6 +141,8 @@ def serve(
     gateway: float,
     away: float,
     missing: frozenset[str],
+    rule: dict[str, dict[str, str]],
+    document_max_size: int,
     seed: int,
     variant: tuple[str, ...],
     voice: Voice,
@@ -139,6 +160,8 @@ def serve(
                 script=together(rates(fault, seed=seed), everywhere(trouble, seed=seed + 1)),
                 variants=variant,
                 missing=missing,
+                rules=rule,
+                document_max_size=document_max_size,
                 slow=slow,
                 gateway=gateway,
                 away=away,

@@ -90,10 +90,12 @@ def _pairs(xml: str, how: Behaviour) -> Iterator[tuple[str, str]]:
 
 def _is_read(item: "Element[Any]", how: Behaviour) -> bool:
     """Is the item of a generation that this server reads? In order of their publication; none chosen is all."""
-    old = "key" in item.attrib
-    second = not old and item.tag.lower() == "item"
+    if how.no_parameters:
+        return False
+    second = item.tag.lower() == "item"
     chosen = (how.key_parameters, how.item_parameters, how.name_parameters)
-    return not any(chosen) or (chosen[0] and old) or (chosen[1] and second) or (chosen[2] and not old and not second)
+    own = ("key" in item.attrib, second, not second and "Name" in item.attrib)
+    return not any(chosen) or any(one and fits for one, fits in zip(chosen, own, strict=True))
 
 
 def _yes_or_no(key: str, given: Mapping[str, str], *, missing: bool) -> bool:

@@ -60,6 +60,7 @@ class Emulator:
         missing: Iterable[str] = (),
         ssl_context: ssl.SSLContext | None = None,
         document_max_size: int = 0,
+        rules: Mapping[str, Mapping[str, str]] | None = None,
         default_chunk_size: int = 262_144,
         chunk_sizes: tuple[int, int] = (SMALLEST_CHUNK, LARGEST_CHUNK),
         body_limit: int = BODY_LIMIT,
@@ -86,6 +87,8 @@ class Emulator:
             missing: operations that this server does not have: HTTP 500 with ASP.NET's words, or what a variant says,
                 and a fault to those who ask in SOAP. ValueError for a name that no operation has.
             document_max_size: bytes; 0 is no limit.
+            rules: of folders, by path: ``{"/Finance": {"AllowableFileTypes": ".pdf,.docx"}}``, also ``NewDocuments``
+                and ``Checkins``, which ``allows`` or ``disallows``.
             default_chunk_size: bytes, for a client that has no wish; 1 to 33,554,432. A real server's is
                 never below 262,144; less is for tests that want many chunks from few bytes.
             chunk_sizes: bytes; a wish below the first or above the second is answered with that. A real server's
@@ -111,6 +114,7 @@ class Emulator:
             document_max_size,
             chunk_sizes,
             require_operations(missing),
+            {names.exact_path(path).lower(): own for path, own in (rules or {}).items()},
         )
         self._folders = tuple(names.exact_path(folder) for folder in folders)
         self._host = host

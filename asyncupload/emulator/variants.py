@@ -35,6 +35,11 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "key-parameters": 'xmlParameters are read as <parameter key="..">, and in no other (row 18)',
         "item-parameters": 'xmlParameters are read as <item NAME=".." VALUE="..">, and in no other (row 18)',
         "name-parameters": 'xmlParameters are read as <parameter Name=".." Value="..">, and in no other (row 18)',
+        "no-parameters": "xmlParameters are read in no grammar: what they ask for is dropped (row 18)",
+        "no-comments": "a version's comment is not kept, however it is sent (row 18)",
+        "no-dates": "CREATIONDATE and MODIFICATIONDATE are not kept (row 18)",
+        "own-numbers": "a version's number is the server's choice, whatever is asked for (row 22)",
+        "bare-document": "GetDocument tells neither description nor keywords nor dates (row 19)",
         "sample-names": "ChunkSize and versionComment are read like PreferedChunkSize and versionComments (row 20)",
         "major-versions": "the version after 1000000 is 2000000 (row 22)",
         "zero-is-latest": "version 0 is the latest, published or not (row 23)",
@@ -91,6 +96,11 @@ class Behaviour:
     key_parameters: bool = False
     item_parameters: bool = False
     name_parameters: bool = False
+    no_parameters: bool = False
+    no_comments: bool = False
+    no_dates: bool = False
+    own_numbers: bool = False
+    bare_document: bool = False
     sample_names: bool = False
     major_versions: bool = False
     zero_is_latest: bool = False

@@ -125,13 +125,17 @@ def test_every_options_environment_name_is_its_long_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
 def test_neither_a_password_nor_a_ticket_is_offered_on_the_command_line(name: str) -> None:
-    assert not {"--password", "--ticket"} & {word for option in options(name) for word in option.opts}
+    assert not {"--password", "--ticket", "--client-key-password"} & {
+        word for option in options(name) for word in option.opts
+    }
 
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
 def test_a_client_command_takes_the_connection_and_the_voice(name: str) -> None:
     secrets = {"--password-file", "--password-command", "--ticket-file", "--ticket-command"}
-    connection = {"--server", "--user", "--ca-file"} | secrets
+    tls = {"--ca-file", "--client-cert", "--client-key", "--tls-min"}
+    secrets |= {"--client-key-password-file", "--client-key-password-command"}
+    connection = {"--server", "--user"} | tls | secrets
     voice = {"--json", "--quiet", "-q", "--verbose", "-v"}
     words = {word for option in options(name) for word in option.opts}
     assert connection | voice <= words

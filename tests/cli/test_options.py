@@ -1,16 +1,27 @@
 """What several commands are told: the server, who asks, and how loud to be."""
 
 import shlex
+import ssl
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+from anyio.from_thread import BlockingPortal
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from locals_shown import with_locals
 
 from asyncupload import UsageError, _address
 from asyncupload.cli.credentials import Origins, program
+from asyncupload.emulator import Emulator
 
 from .commands import PATIENCE, Ended, run, run_in_shell, terminal
 from .conftest import CHUNK, PASSWORD, Here, Server
@@ -256,3 +267,51 @@ def test_the_command_line_counts_more_than_the_environment(server: Server, here:
 def test_certificate_authorities_that_are_none_are_usage(server: Server, here: Here, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     usage(here("check", "--ca-file", tmp_path / "ca.pem", env=server.login), str(tmp_path / "ca.pem"))
+
+
+# ── who the client is, to a server that asks for a certificate ──
+
+
+@pytest.fixture
+def guarded(portal: BlockingPortal, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A server that asks for certificates, and an environment that knows it. The client's key is encrypted."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    own = authority.issue_cert("client@example.org")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    key, lock = load_pem_private_key(own.private_key_pem.bytes(), None), BestAvailableEncryption(PASSWORD.encode())
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+    with portal.wrap_async_context_manager(Emulator(tmp_path / "server", ssl_context=context)) as emulator:
+        yield {
+            "ASYNCUPLOAD_SERVER": emulator.url,
+            "ASYNCUPLOAD_USER": "demo",
+            "ASYNCUPLOAD_PASSWORD": "demo",
+            "ASYNCUPLOAD_CA_FILE": str(tmp_path / "ca.pem"),
+            "ASYNCUPLOAD_CLIENT_CERT": str(tmp_path / "cert.pem"),
+            "ASYNCUPLOAD_CLIENT_KEY": str(tmp_path / "key.pem"),
+        }
+
+
+def test_the_keys_password_comes_from_where_the_others_come_from(
+    guarded: dict[str, str], here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "pw").write_text(f"{PASSWORD}\n")
+    command = shlex.join([sys.executable, "-c", f"print({PASSWORD!r})"])
+    good = (0, "", "")
+    assert here("check", "-q", "--tls-min", "1.2", env={**guarded, "ASYNCUPLOAD_CLIENT_KEY_PASSWORD": PASSWORD}) == good
+    assert here("check", "-q", "--client-key-password-file", tmp_path / "pw", env=guarded) == good
+    assert here("check", "-q", "--client-key-password-command", command, env=guarded) == good
+
+
+def test_a_key_without_its_password_asks_nobody_on_the_terminal(guarded: dict[str, str], here: Here) -> None:
+    usage(here("check", env=guarded), "key.pem is encrypted", "--client-key-password-file")
+    usage(here("check", env={**guarded, "ASYNCUPLOAD_CLIENT_KEY_PASSWORD": "x"}), "its password is wrong")
+
+
+def test_the_keys_password_is_not_taken_from_the_command_line(here: Here) -> None:
+    ended = here("check", "--client-key-password", "s3cret")
+    usage(ended, "a client-key-password is not taken from the command line", "ASYNCUPLOAD_CLIENT_KEY_PASSWORD")
+    assert "s3cret" not in ended.err

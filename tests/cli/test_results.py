@@ -18,6 +18,7 @@ IN_JSON = Voice(json=True, quiet=False)
 
 CODES = {
     "AccessDenied": 4,
+    "RuleViolated": 4,
     "AlreadyExists": 1,
     "AsyncUploadError": 1,
     "ChecksumMismatch": 6,

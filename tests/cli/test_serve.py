@@ -193,3 +193,15 @@ def test_a_data_folder_in_use_is_said(tmp_path: Path) -> None:
     assert ended.said["status"] == "failed"
     assert str(tmp_path / "data") in ended.said["message"]
     assert "Traceback" not in ended.err
+
+
+def test_the_rules_and_the_limit_are_as_told(file: Path, here: Here) -> None:
+    rule = "/Library:AllowableFileTypes=.pdf,.docx"
+    with serving("--rule", rule, "--document-max-size", 1000) as (url, _):
+        ended = here("upload", file, "/Library/a.bin", "--server", url, env=DEMO)
+        assert "DocumentMaxSize is 1000" in ended.err
+        file.write_bytes(b"short")
+        ended = here("upload", file, "/Library/a.bin", "--server", url, env=DEMO)
+        assert "AllowableFileTypes of the folder /Library: .pdf,.docx" in ended.err
+    ended = here("serve", "--rule", "AllowableFileTypes=.pdf")
+    assert (ended.code, "FOLDER:NAME=VALUE" in ended.err) == (2, True)

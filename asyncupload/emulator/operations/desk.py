@@ -1,8 +1,8 @@
 """What every operation stands on: the store, the choices, and the questions that many of them ask."""
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from asyncupload.emulator.accounts import Ticket, User
@@ -32,6 +32,8 @@ class Begun:
 class Desk:
     """`default_chunk_size` and `document_max_size` in bytes; a maximum of 0 is no limit.
 
+    `rules` are those of folders, by path in lower case: what is not among them is allowed there.
+
     `staged` is what is staged of a chunk whose CRC is right; something else only for a fault's sake. `missing` are the
     operations that this server does not have.
     """
@@ -42,6 +44,7 @@ class Desk:
     document_max_size: int
     chunk_sizes: tuple[int, int]
     missing: frozenset[str] = frozenset()
+    rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     staged: Callable[[Chunk], Chunk] = as_it_is
     begun: Begun | None = None
 
@@ -117,10 +120,33 @@ class Desk:
             return handler.ticket in {None, ticket.guid}
         return self.how.unbound or handler.owner in {None, ticket.user.id}
 
+    def rules_of(self, folder: Folder) -> dict[str, str]:
+        """All rules of a folder."""
+        own = self.rules.get(self.store.library.folder_path(folder.id).lower(), {})
+        return {**_NO_RULES, **own}
+
+    def refuse_new(self, folder: Folder, name: str) -> None:
+        """Refusal (4030) for a document that the folder's rules keep out."""
+        rules = self.rules_of(folder)
+        if rules["NewDocuments"] != "allows":
+            raise Refusal(4030, "The folder rules do not allow new documents.")
+        kinds = {kind.strip().lstrip(".").lower() for kind in rules["AllowableFileTypes"].split(",")}
+        if "*" not in kinds and name.rpartition(".")[2].lower() not in kinds:
+            raise Refusal(4030, "The folder rules do not allow this file type.")
+
+    def refuse_version(self, document: Document) -> None:
+        """Refusal (4030) for a version that the folder's rules keep out."""
+        folder = self.store.library.folder(document.folder)
+        if folder is not None and self.rules_of(folder)["Checkins"] != "allows":
+            raise Refusal(4030, "The folder rules do not allow check-ins.")
+
     def refuse_size(self, size: int) -> None:
         """Refusal (4000) for a document of that many bytes, if it is too large."""
         if 0 < self.document_max_size < size:
             raise Refusal(4000, f"The document has {size} bytes, the limit is {self.document_max_size}.")
+
+
+_NO_RULES = {"AllowableFileTypes": "*", "NewDocuments": "allows", "Checkins": "allows", "Checkouts": "allows"}
 
 
 def no_document() -> Refusal:

@@ -8,6 +8,7 @@ from asyncupload.emulator.operations.desk import Desk, no_document, read_side_cr
 from asyncupload.emulator.replies import Answer, Refusal, element, text_element
 
 _PIECE = 1 << 20
+_DESCRIBED = ("Description", "Keywords", "CreationDate", "ModificationDate")
 
 
 def exists(desk: Desk, form: Form) -> Answer:
@@ -29,7 +30,10 @@ def exists_in(desk: Desk, form: Form) -> Answer:
 def get(desk: Desk, form: Form) -> Answer:
     """GetDocument. What its four booleans would add is left out, as for a document that has none of it."""
     desk.caller(form)
-    return Answer({"error": ""}, element("document", attributes(desk.document(form.text("Path")))))
+    told = attributes(desk.document(form.text("Path")))
+    if desk.how.bare_document:
+        told = {name: value for name, value in told.items() if name not in _DESCRIBED}
+    return Answer({"error": ""}, element("document", told))
 
 
 def attributes(document: Document) -> dict[str, str]:

@@ -39,9 +39,10 @@ def file_new(desk: Desk, folder: Folder, name: str, staged: Staged, asked: Param
     """A document that is not there yet. Refusal (4090) for the name of a folder, (4000) for a forbidden one."""
     if desk.store.library.subfolder(folder.id, name) is not None:
         raise name_taken()
-    number = FIRST_VERSION if asked.version is None else asked.version
+    desk.refuse_new(folder, name)
+    number = FIRST_VERSION if asked.version is None or desk.how.own_numbers else asked.version
     name = names.document_name(names.folder_name(name) if desk.how.clean_names else name)
-    document = desk.store.library.add_document(folder, name, number, _content(staged, asked))
+    document = desk.store.library.add_document(folder, name, number, _content(desk, staged, asked))
     if asked.checkout and desk.how.checkout_locks:
         desk.store.library.check_out(document, staged.user)
     return _described(desk, document, asked)
@@ -54,10 +55,11 @@ def file_version(desk: Desk, document: Document, staged: Staged, asked: Paramete
     free = holder is None and (desk.how.auto_version or (asked.checkout and not locks))
     if holder != staged.user and not free:
         raise Refusal(4000, "This document is not checked out.")
-    number = _next_version(desk, document) if asked.version is None else asked.version
+    desk.refuse_version(document)
+    number = _next_version(desk, document) if asked.version is None or desk.how.own_numbers else asked.version
     if any(version.number == number for version in document.versions):
         raise Refusal(4000, f"The document has a version {number} already.")
-    document = desk.store.library.add_version(document, number, _content(staged, asked))
+    document = desk.store.library.add_version(document, number, _content(desk, staged, asked))
     if asked.checkout or desk.how.release_checkout:
         desk.store.library.check_out(document, staged.user if locks else None)
     return _described(desk, document, asked)
@@ -68,8 +70,8 @@ def _described(desk: Desk, document: Document, asked: Parameters) -> Document:
         "description": asked.description,
         "keywords": asked.keywords,
         "text_content": asked.text_content,
-        "creation_date": asked.creation_date,
-        "modification_date": asked.modification_date,
+        "creation_date": None if desk.how.no_dates else asked.creation_date,
+        "modification_date": None if desk.how.no_dates else asked.modification_date,
     }
     return desk.store.library.describe(document, facts)
 
@@ -79,13 +81,13 @@ def _next_version(desk: Desk, document: Document) -> int:
     return (last // _MAJOR + 1) * _MAJOR if desk.how.major_versions else last + 1
 
 
-def _content(staged: Staged, asked: Parameters) -> Content:
+def _content(desk: Desk, staged: Staged, asked: Parameters) -> Content:
     return Content(
         move_to=staged.move_to,
         size=staged.size,
         crc32=staged.crc32,
         author=staged.user,
-        comment=asked.version_comment,
+        comment="" if desk.how.no_comments else asked.version_comment,
         published=asked.publish,
         publish_option=asked.publish_option,
         notified=asked.notify,

@@ -6,8 +6,6 @@ from asyncupload.emulator.library import Folder
 from asyncupload.emulator.operations.desk import Desk, name_taken
 from asyncupload.emulator.replies import Answer, Refusal, element
 
-_RULES = {"AllowableFileTypes": "*", "NewDocuments": "allows", "Checkins": "allows", "Checkouts": "allows"}
-
 
 def exists(desk: Desk, form: Form) -> Answer:
     """FolderExists. A document is not a folder."""
@@ -41,10 +39,10 @@ def create(desk: Desk, form: Form) -> Answer:
 
 
 def rules(desk: Desk, form: Form) -> Answer:
-    """The same for every folder: everything is allowed."""
+    """GetFolderRules."""
     desk.caller(form)
-    desk.folder(form.text("Path"))
-    rows = "".join(element("Rule", {"Name": name, "Value": value}) for name, value in _RULES.items())
+    folder = desk.folder(form.text("Path"))
+    rows = "".join(element("Rule", {"Name": name, "Value": value}) for name, value in desk.rules_of(folder).items())
     return Answer(inside=element("Rules", {}, rows))
 
 
