@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from asyncupload.emulator import FAULTS, VARIANTS, Emulator, everywhere, rates, together
+from asyncupload.emulator import FAULTS, GENERATIONS, VARIANTS, Emulator, everywhere, rates, together
 from asyncupload.emulator.names import exact_path
 from asyncupload.emulator.scripts import require_operations
 
@@ -100,6 +100,13 @@ def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Com
     callback=_missing,
     help="An operation that this server does not have; may be repeated.",
 )
+@option(
+    "--generation",
+    type=click.Choice(sorted(GENERATIONS)),
+    default="2026",
+    show_default=True,
+    help="Which server to play: the one of today's pages, or the one that a real server's WSDL of 2019 describes.",
+)
 @option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same trouble.")
 @option(
     "--variant",
@@ -122,6 +129,7 @@ def serve(
     gateway: float,
     away: float,
     missing: frozenset[str],
+    generation: str,
     seed: int,
     variant: tuple[str, ...],
     voice: Voice,
@@ -137,6 +145,7 @@ def serve(
                 host=host,
                 port=port,
                 script=together(rates(fault, seed=seed), everywhere(trouble, seed=seed + 1)),
+                generation=generation,
                 variants=variant,
                 missing=missing,
                 slow=slow,
