@@ -31,6 +31,7 @@ from .errors import (
     LoginRefused,
     NotFound,
     Outcome,
+    ServerError,
     TicketRefused,
     UsageError,
 )
@@ -258,6 +259,26 @@ class Remote:
         call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
         return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
 
+    async def takes(self, handler: Handler, encoding: Encoding) -> bool:
+        """Whether the server can read a chunk that is written in that way. None is appended.
+
+        Raises:
+            AsyncUploadError: It did not get to see one, or its ticket was refused.
+        """
+        try:
+            await self._ask(_wire.probe_chunk(self._key(), handler.id), encoding=encoding)
+        except ChunkRefused:
+            return True
+        except TicketRefused:
+            raise
+        except ForeignReply as error:
+            if error.transient and error.status != 500:
+                raise
+            return False
+        except ServerError:
+            return False
+        return True
+
     async def takes_no_more(self, handler: Handler) -> bool:
         """Whether the server refuses any chunk after the last one, as its newest pages have it; none says it for sure.
 
@@ -376,11 +397,16 @@ class Remote:
         seconds: float | None = None,
         limit: int = REPLY_LIMIT,
         delivery: Delivery | None = None,
+        encoding: Encoding | None = None,
     ) -> T:
         generation = self._generation
         try:
             return await self.asker.ask(
-                call, seconds=seconds or self._timeouts.reply, limit=limit, delivery=delivery or Delivery()
+                call,
+                seconds=seconds or self._timeouts.reply,
+                limit=limit,
+                delivery=delivery or Delivery(),
+                encoding=encoding,
             )
         except TicketRefused as error:
             error.generation = generation

@@ -18,7 +18,7 @@ from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import OPERATIONS, Operation
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.outages import Outages
-from asyncupload.emulator.pages import no_such_operation, page
+from asyncupload.emulator.pages import no_forms, no_such_operation, page
 from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
 
@@ -53,16 +53,17 @@ class App:
         self._closed_on_reuse: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._outages.recycling:
-            return _response(page(502))
-        if (reply := filtered(request)) is not None:
-            return _response(reply)
+        before = page(502) if self._outages.recycling else filtered(request)
+        if before is not None:
+            return _response(before)
         match = self._route.fullmatch(request.path)
         if match is None:
             return web.Response(status=404)
         if match[1] is None:
             return await self._service(request)
         operation = self._operation(match[1])
+        if self._desk.how.no_forms:
+            return _response(no_forms(match[1]))
         if operation is None:
             return (
                 _response(no_such_operation(match[1])) if self._desk.how.classic_binding else web.Response(status=404)

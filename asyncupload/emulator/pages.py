@@ -49,6 +49,15 @@ def no_such_operation(name: str) -> Reply:
     return Reply(500, "text/plain", text.encode())
 
 
+def no_forms(name: str) -> Reply:
+    """As they say that they are asked in SOAP only."""
+    text = (
+        "System.InvalidOperationException: Request format is unrecognized for URL unexpectedly ending in "
+        f"'/{name}'.\r\n   at System.Web.Services.Protocols"
+    )
+    return Reply(500, "text/plain", text.encode())
+
+
 def problem(status: int) -> Reply:
     """A refusal by the framework before any operation runs."""
     body = json.dumps({"status": status, "title": HTTPStatus(status).phrase})

@@ -55,6 +55,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "limit-at-chunk": "a document grows beyond document_max_size in no chunk (question 15)",
         "classic-binding": "forms are bound as by ASP.NET's own web services: a chunk is repeated decimal values, "
         "numbers have 32 bits, fields must be there but may be empty, what cannot be bound is HTTP 500 (real server)",
+        "no-forms": "there are neither forms nor queries, as ASP.NET's own web services have it unless told otherwise: "
+        "HTTP 500 with its words (real server)",
         "soap-12": "SOAP 1.2 is spoken as well (real server)",
         "missing-404": "an operation that is missing is HTTP 404, not 500 with ASP.NET's words (section c)",
         "slow-finalize": "every finalize takes `slow` seconds, runs on if its connection goes, and uses its handler up "
@@ -113,6 +115,7 @@ class Behaviour:
     case_soap: bool = False
     limit_at_chunk: bool = False
     classic_binding: bool = False
+    no_forms: bool = False
     soap_12: bool = False
     missing_404: bool = False
     slow_finalize: bool = False

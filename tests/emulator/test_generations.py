@@ -153,3 +153,13 @@ async def test_a_version_is_told_of_without_staging_a_download(caller: Caller) -
 def test_a_generation_that_is_none_is_not_played(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="known are 2026, 2019"):
         Emulator(tmp_path, generation="1999")
+
+
+async def test_without_forms_an_envelope_is_the_only_way(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path, generation="2019", variants=["no-forms"]) as server,
+        Caller(server.url) as caller,
+    ):
+        for said in (await caller.call("ServerInfo"), await caller.get("ServerInfo")):
+            assert (said.status, "unexpectedly ending in '/ServerInfo'" in said.text) == (500, True)
+        assert (await caller.soap("ServerInfo")).ok
