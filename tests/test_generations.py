@@ -138,3 +138,29 @@ async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) ->
         receipt = await client.upload(data, to=TO)
         assert (await server.content(TO)).read_bytes() == data
         assert (receipt.restarted, receipt.resent, receipt.chunks) == (0, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("generation", "variants", "taken"),
+    [
+        ("2019", (), ("soap",)),
+        ("2019", ("no-forms",), ("soap",)),
+        ("2026", (), ("multipart", "form", "soap")),
+        ("2026", ("no-multipart", "no-soap"), ("form",)),
+        ("2026", ("no-multipart", "no-base64", "no-soap"), ()),
+    ],
+)
+async def test_check_tells_what_was_tried(
+    generation: str, variants: tuple[str, ...], taken: tuple[str, ...], tmp_path: Path
+) -> None:
+    """On a handler that is deleted; the next upload begins with the first of them."""
+    async with (
+        Emulator(tmp_path / "server", generation=generation, variants=variants) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        assert (await client.check()).encodings == taken
+        assert await server.open_handlers() == []
+        before = len(server.calls)
+        if taken:
+            await client.upload(b"data", to=TO)
+            assert {call.way for call in server.calls[before:] if call.operation == "UploadFileChunk"} == {taken[0]}
