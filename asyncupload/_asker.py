@@ -37,6 +37,7 @@ class Asker:
         encoding: How chunks travel: what was learned about this server, for all uploads of the client.
         may_change_encoding: Whether another way may still be the server's.
         trying: Held by who finds out which.
+        lacking: Operations that the server was found not to have. Nobody asks for them twice.
     """
 
     def __init__(self, transport: Transport, encoding: Encoding | None, *, seconds: float) -> None:
@@ -48,6 +49,7 @@ class Asker:
         self.encoding = encoding or Encoding.MULTIPART
         self.may_change_encoding = encoding is None
         self.trying = anyio.Lock()
+        self.lacking = set[str]()
         # Where SOAP was found by trying, other requests have been seen to work without it.
         self._soap_only = encoding is Encoding.SOAP
 
@@ -134,6 +136,17 @@ class Asker:
                     _reply.read_description, answer, self._transport.hiding(), limiter=self._transport.threads
                 )
         return self._names
+
+    async def offers(self, operation: str) -> bool:
+        """Whether the server has an operation, as far as is known: by what it lacked before, or by its description.
+
+        Raises:
+            AsyncUploadError: It does not answer at the moment. One that keeps its description to itself has everything.
+        """
+        if operation in self.lacking:
+            return False
+        names = await self._described()
+        return not names or operation.lower() in names
 
     def begin_with(self, encoding: Encoding) -> None:
         """Write chunks as the server took them once. It may have become another one since: other ways stay open."""

@@ -2,7 +2,7 @@
 operation."""
 
 from ._call import LostReply
-from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redirected, ServerError
+from .errors import AsyncUploadError, ConnectFailed, ForeignReply, OperationMissing, Outcome, Redirected, ServerError
 
 REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
@@ -54,6 +54,8 @@ def _says(error: ForeignReply, *words: str) -> bool:
 
 def lacks_operation(error: AsyncUploadError) -> bool:
     """Whether a request failed for want of its operation, as on older servers."""
+    if isinstance(error, OperationMissing):
+        return True
     if isinstance(error, ForeignReply):
         return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
     return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text

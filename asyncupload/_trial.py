@@ -11,8 +11,8 @@ from ._ending import left_handler
 from ._log import get_logger
 from ._outcome import binds_no_chunks
 from ._patience import Patience
-from ._remote import Handler
-from .errors import AsyncUploadError, ForeignReply, Redirected, ServerError
+from ._remote import Handler, Remote
+from .errors import AsyncUploadError, ChunkRefused, ForeignReply, Redirected, ServerError, TicketRefused
 
 REFUSED_FORM = frozenset({400, 415, 500})
 """What servers say to a chunk in a form that they cannot read: model binding, the framework, an exception."""
@@ -91,7 +91,24 @@ async def all_taken(patience: Patience, handler: Handler) -> tuple[Encoding, ...
 
 
 async def _takes(patience: Patience, handler: Handler, way: Encoding) -> bool:
-    return await patience.persist(lambda: patience.remote.takes(handler, way))
+    return await patience.persist(lambda: _reads(patience.remote, handler, way))
+
+
+async def _reads(remote: Remote, handler: Handler, way: Encoding) -> bool:
+    """Whether the server can read a chunk that is written in that way. Raises if it did not get to see one."""
+    try:
+        await remote.probe(handler, way)
+    except ChunkRefused:
+        return True
+    except TicketRefused:
+        raise
+    except ForeignReply as error:
+        if error.transient and error.status != 500:
+            raise
+        return False
+    except ServerError:
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asyncupload import UsageError
+from asyncupload import _reading as reading
 from asyncupload import _wire as wire
 from asyncupload._body import JOINED, NAMESPACE, SLICE, Base64, Body, Encoding, Names, soap
 from asyncupload._call import Call, encode
@@ -266,7 +267,7 @@ DESCRIBED = read_description(Answer(200, wsdl(SIGNATURES, "http://host/srv.asmx"
         wire.finalize(TICKET, "/L/a", GUID, "comment"),
         wire.finalize_new(TICKET, "/L", "a", GUID, "comment"),
         wire.unpack(TICKET, "/L", GUID, changed_only=True, check_out=False, notify=False),
-        wire.read_chunk(TICKET, GUID, 0, 9),
+        reading.read_chunk(TICKET, GUID, 0, 9),
     ],
     ids=lambda call: call.operation,
 )

@@ -14,7 +14,18 @@ from between import between
 from conftest import FOLDER, PATIENT
 from troubled import count
 
-from asyncupload import Client, Event, Restarted
+from asyncupload import (
+    AsyncUploadError,
+    ChecksumMismatch,
+    Client,
+    Event,
+    ForeignReply,
+    OperationMissing,
+    Outcome,
+    OutcomeUnknown,
+    Properties,
+    Restarted,
+)
 from asyncupload.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
@@ -164,3 +175,117 @@ async def test_check_tells_what_was_tried(
         if taken:
             await client.upload(b"data", to=TO)
             assert {call.way for call in server.calls[before:] if call.operation == "UploadFileChunk"} == {taken[0]}
+
+
+# ── operations that are not there ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("encoding", ["auto", "soap"])
+async def test_an_archive_is_not_sent_to_a_server_that_does_not_unpack(encoding: Any, tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding=encoding)) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(OperationMissing, match="nothing was sent") as caught:
+                await client.upload_zip(b"PK" * CHUNK, to=FOLDER)
+            assert caught.value.operation == "UploadZipWithHandler"
+        assert count(server, "CreateUploadHandler") == count(server, "UploadZipWithHandler") == 0
+
+
+async def test_a_server_that_keeps_its_description_to_itself_is_told_an_archive_once(tmp_path: Path) -> None:
+    """With all bytes there, it says that it has no such operation: that is no unknown outcome."""
+    async with (
+        Emulator(tmp_path / "server", missing=["UploadZipWithHandler"], variants=["no-soap"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        for kind in (ForeignReply, OperationMissing):
+            with pytest.raises(kind) as caught:
+                await client.upload_zip(b"PK" * 1000, to=FOLDER)
+            assert caught.value.outcome is Outcome.NOT_APPLIED
+        assert count(server, "UploadZipWithHandler") == 1
+        assert await server.open_handlers() == []
+
+
+@pytest.mark.parametrize("variants", [(), ("missing-404",)])
+@pytest.mark.parametrize("encoding", ["multipart", "soap"])
+@pytest.mark.parametrize("operation", ["UploadDocumentWithHandler1", "UploadDocumentWithHandler3"])
+async def test_a_request_to_store_that_the_server_does_not_know_is_no_unknown_outcome(
+    operation: str, encoding: Any, variants: tuple[str, ...], tmp_path: Path
+) -> None:
+    """But for a bare 404, which a gateway may say of what runs on behind it: then it is looked for, in vain."""
+    settings = replace(PATIENT, encoding=encoding, timeouts=replace(PATIENT.timeouts, settle=0.5))
+    given = Properties(description="x") if operation.endswith("3") else Properties()
+    async with (
+        Emulator(
+            tmp_path / "server", missing=[operation, "UploadNewDocumentWidthHandler"], variants=variants
+        ) as server,
+        Client(server.url, user="demo", password="demo", settings=settings) as client,
+    ):
+        with pytest.raises(AsyncUploadError) as caught:
+            await client.upload(b"data", to=TO, version_comment="x", properties=given)
+        assert isinstance(caught.value, OutcomeUnknown) is (bool(variants) and encoding != "soap")
+        if not isinstance(caught.value, OutcomeUnknown):
+            assert count(server, operation) == 1
+            assert await server.open_handlers() == []
+
+
+MISSING: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "the information by version": ("GetDownloadInfoByVersion",),
+    "all information": ("GetDownloadInfoByVersion", "GetDownloadInfo"),
+    "the download by version": ("GetDownloadHandlerByVersion",),
+    "all that goes by version": ("GetDownloadInfoByVersion", "GetDownloadHandlerByVersion"),
+    "all but the plainest": ("GetDownloadInfoByVersion", "GetDownloadInfo", "GetDownloadHandlerByVersion"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["auto", "soap"])
+@pytest.mark.parametrize("variants", [(), ("missing-404",)])
+@pytest.mark.parametrize("missing", MISSING)
+async def test_a_document_is_compared_and_fetched_with_what_there_is(
+    missing: str, variants: tuple[str, ...], encoding: Any, tmp_path: Path
+) -> None:
+    """And what is missing is asked for once."""
+    data, lacking = os.urandom(CHUNK + 5), MISSING[missing]
+    async with (
+        Emulator(tmp_path / "server", missing=lacking, variants=variants) as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding=encoding)) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        for _ in range(2):
+            assert (await client.verify(data, TO)).verified_by == "stored checksum"
+            assert (await client.verify(data, TO, deep=True)).verified_by == "bytes"
+            assert (await client.describe(TO)).size == len(data)
+            await client.download(TO, tmp_path / "back", version=receipt.version_id)
+            assert (tmp_path / "back").read_bytes() == data
+        assert {operation: count(server, operation) for operation in lacking} == dict.fromkeys(lacking, 1)
+
+
+async def test_size_and_checksum_of_a_version_are_told_without_staging_a_download(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"old", to=TO)
+        await client.upload(b"new!", to=TO)
+        assert (await client.describe(TO, version=receipt.version_id)).size == 3
+        assert (await client.describe(TO)).size == 4
+        await client.verify(b"new!", TO)
+        with pytest.raises(ChecksumMismatch, match="4 bytes are stored"):
+            await client.verify(b"other size", TO, deep=True)
+        assert count(server, "GetDownloadHandler") == count(server, "GetDownloadHandlerByVersion") == 0
+
+
+async def test_an_old_version_that_cannot_be_asked_for_is_not_mistaken_for_another(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", missing=MISSING["all that goes by version"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"old", to=TO)
+        await client.upload(b"new!", to=TO)
+        for _ in range(2):
+            with pytest.raises(OperationMissing, match="reads a version by its number"):
+                await client.download(TO, tmp_path / "back", version=receipt.version_id)
+        assert not (tmp_path / "back").exists()
+        assert (await client.describe(TO)).size == 4

@@ -41,6 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_reply",
         "_call",
         "_wire",
+        "_reading",
         "_outcome",
     ),
     # one thing once
@@ -85,7 +86,7 @@ WORDS: dict[str, set[str]] = {
     "xml": {"_body", "_reply", "_wire"},
     "defusedxml": {"_reply"},
     "zlib": set(),
-    "pybase64": {"_body", "_wire"},
+    "pybase64": {"_body", "_reading"},
     "binascii": set(),
     "zlib_ng": {"_checksum"},
     "aiofiles": {"sources", "_download"},

@@ -1,12 +1,13 @@
 """docs/operations.md tells what the code does."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from make_operations import LOST, asked, page
 
-from asyncupload import _wire
+from asyncupload import _reading, _wire
 from asyncupload._call import LostReply
 
 WRITTEN = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
@@ -23,7 +24,7 @@ def test_the_page_is_what_would_be_written_now() -> None:
 
 def test_every_operation_that_the_client_has_words_for_is_on_it() -> None:
     """Those that stand in the source, however they are chosen."""
-    source = Path(_wire.__file__).read_text("utf-8")
+    source = "".join(inspect.getsource(room) for room in (_wire, _reading))
     assert set(asked()) == set(re.findall(r'(?:Call\(|operation = |operation, fields = )"(\w+)"', source))
 
 
