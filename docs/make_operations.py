@@ -3,7 +3,8 @@
     make docs
 
 What each operation is for, and what a lost reply means, is asked of ``asyncupload._wire`` and ``_reading``; in which
-forms it goes, of the encoder; what the emulator has, of its table. Which method asks for it is seen: each is run against the emulator.
+forms it goes, of the encoder; what the emulator has, of its table. Which method asks for it is seen: each is run
+against the emulator.
 """
 
 import asyncio
