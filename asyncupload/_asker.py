@@ -123,7 +123,7 @@ class Asker:
     async def _encoded(self, call: Call[Any], encoding: Encoding | None) -> Body:
         encoding = encoding or (self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM)
         names = await self._described() if encoding is Encoding.SOAP else None
-        if call.chunk is None or encoding is Encoding.MULTIPART:
+        if call.chunk is None or encoding is not Encoding.FORM:
             return _call.encode(call, encoding, names)
         return await anyio.to_thread.run_sync(_call.encode, call, encoding, names, limiter=self._transport.threads)
 
