@@ -62,8 +62,9 @@ format: $(READY) ## mend format and lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY)   ## write docs/operations.md anew, from the code
+docs: $(READY)   ## write docs/operations.md and docs/generations.md anew, from the code and from what runs
 	$(BIN)/python docs/make_operations.py
+	$(BIN)/python docs/make_generations.py
 
 cover: $(READY)  ## run the tests and say which lines none of them reached
 	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)

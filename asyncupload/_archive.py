@@ -7,14 +7,17 @@ from typing import Any
 
 from . import _wire
 from ._ending import left_behind
+from ._outcome import lacks_operation
 from ._passes import Passes
 from ._patience import Patience
 from ._remote import Handler
 from ._staging import Staging, Tally, Threads
 from .checkpoints import NoCheckpoints
-from .errors import AsyncUploadError, Outcome, OutcomeUnknown
+from .errors import AsyncUploadError, OperationMissing, Outcome, OutcomeUnknown
 from .events import Audience, Unpacked, UnpackedItem
 from .sources import Source
+
+UNPACK = "UploadZipWithHandler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Archive:
 
         Raises:
             NotFound: There is no such folder.
+            OperationMissing: The server does not unpack archives; nothing was sent.
             OutcomeUnknown: The request to unpack left, and its reply was lost: some entries may be documents now.
             AsyncUploadError: Nothing was unpacked.
 
@@ -61,6 +65,7 @@ class Archive:
             content = await opened.enter_async_context(task.source.open(self._threads.reading))
             await self._patience.persist(self._patience.remote.log_in)
             await self._patience.persist(lambda: self._patience.remote.folder_exists(task.folder))
+            await self._require_operation()
             tally, log = await self._passes.run(content, opened, self._unpack)
         items = tuple(UnpackedItem(name=entry.item, error=entry.error) for entry in log)
         return Unpacked(
@@ -71,6 +76,20 @@ class Archive:
             seconds=time.monotonic() - began,
             left=left_behind(),
         )
+
+    async def _require_operation(self) -> None:
+        """Before the first byte: an older server would take all of them, and not know what to do with them.
+
+        Raises:
+            OperationMissing: It does not unpack archives, says its description of itself, or it has said so before.
+        """
+        asker = self._patience.remote.asker
+        if not await self._patience.persist(lambda: asker.offers(UNPACK)):
+            raise OperationMissing(
+                f"this server does not unpack archives (it has no {UNPACK}), and nothing was sent; unpack the archive "
+                "here, and bring its files as they are",
+                operation=UNPACK,
+            )
 
     async def _unpack(self, handler: Handler, _: Tally) -> tuple[_wire.Unpacked, ...]:
         task = self._task
@@ -86,6 +105,8 @@ class Archive:
             )
         except AsyncUploadError as error:
             if error.outcome is not Outcome.UNKNOWN:
+                if lacks_operation(error):  # with all bytes there; the next archive is told at once
+                    self._patience.remote.asker.lacking.add(UNPACK)
                 raise
             # Any number of documents: nothing that could be looked for would tell of all of them.
             raise OutcomeUnknown(

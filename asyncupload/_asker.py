@@ -10,7 +10,7 @@ from yarl import URL
 from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call
-from ._outcome import lacks_operation, outcome_of
+from ._outcome import exceeds_limit, lacks_operation, outcome_of, speaks_no_forms
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
 from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
@@ -35,7 +35,9 @@ class Asker:
 
     Attributes:
         encoding: How chunks travel: what was learned about this server, for all uploads of the client.
-        may_change_encoding: Whether another way is still to be tried.
+        may_change_encoding: Whether another way may still be the server's.
+        trying: Held by who finds out which.
+        lacking: Operations that the server was found not to have. Nobody asks for them twice.
     """
 
     def __init__(self, transport: Transport, encoding: Encoding | None, *, seconds: float) -> None:
@@ -46,6 +48,8 @@ class Asker:
         self._names: Names | None = None
         self.encoding = encoding or Encoding.MULTIPART
         self.may_change_encoding = encoding is None
+        self.trying = anyio.Lock()
+        self.lacking = set[str]()
         # Where SOAP was found by trying, other requests have been seen to work without it.
         self._soap_only = encoding is Encoding.SOAP
 
@@ -54,7 +58,9 @@ class Asker:
         """The service's address."""
         return self._transport.url
 
-    async def ask(self, call: Call[T], *, seconds: float, limit: int, delivery: Delivery) -> T:
+    async def ask(
+        self, call: Call[T], *, seconds: float, limit: int, delivery: Delivery, encoding: Encoding | None = None
+    ) -> T:
         """One request. Where a repeat does no harm, an unknown outcome is as good as none: the errors then say so.
 
         Args:
@@ -62,13 +68,14 @@ class Asker:
             seconds: For all of it.
             limit: Bytes of the answer that are read at most.
             delivery: Told when the last byte is handed over.
+            encoding: How a chunk travels; None for the server's own way.
 
         Raises:
             TransportError: No answer, or none in the protocol's words.
             ServerError: The server refused.
         """
         try:
-            read = await self._asked(call, seconds, limit, delivery)
+            read = await self._asked(call, encoding, seconds, limit, delivery)
         except AsyncUploadError as error:
             error.outcome = outcome_of(error, body_left=delivery.complete, lost_reply=call.lost_reply)
             self._understood = self._understood or isinstance(error, ServerError)
@@ -82,10 +89,12 @@ class Asker:
         self._understood = True
         return read
 
-    async def _asked(self, call: Call[T], seconds: float, limit: int, delivery: Delivery) -> T:
+    async def _asked(
+        self, call: Call[T], encoding: Encoding | None, seconds: float, limit: int, delivery: Delivery
+    ) -> T:
         ours = self._transport.hiding()
         hide = partial(_call.hide, call, ours)
-        body = await self._encoded(call)
+        body = await self._encoded(call, encoding)
         answer = await self._transport.post(
             call.operation, body, seconds=seconds, limit=limit, delivery=delivery, hide=hide
         )
@@ -103,15 +112,18 @@ class Asker:
             error.transient, error.most_attempts = True, ANSWERED
         if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
             error.transient = True
-        if lacks_operation(error):  # nobody waits for one to come
+        if lacks_operation(error) or exceeds_limit(error):  # nobody waits for one to come, or for a limit to rise
             error.transient = False
+        if self.may_change_encoding and speaks_no_forms(error):
+            self.encoding, self._soap_only, self.may_change_encoding = Encoding.SOAP, True, False
+            error.transient = True
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         error.first_contact = not self._understood
 
-    async def _encoded(self, call: Call[Any]) -> Body:
-        encoding = self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM
+    async def _encoded(self, call: Call[Any], encoding: Encoding | None) -> Body:
+        encoding = encoding or (self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM)
         names = await self._described() if encoding is Encoding.SOAP else None
-        if call.chunk is None or encoding is Encoding.MULTIPART:
+        if call.chunk is None or encoding is not Encoding.FORM:
             return _call.encode(call, encoding, names)
         return await anyio.to_thread.run_sync(_call.encode, call, encoding, names, limiter=self._transport.threads)
 
@@ -125,21 +137,23 @@ class Asker:
                 )
         return self._names
 
-    def change_encoding(self, refused: Encoding) -> bool:
-        """Write chunks in the next way, if one is still to be tried. False, and back to the first, if none is.
+    async def offers(self, operation: str) -> bool:
+        """Whether the server has an operation, as far as is known: by what it lacked before, or by its description.
 
-        Args:
-            refused: The way in which the refused chunk was written: somebody else may have changed over since.
+        Raises:
+            AsyncUploadError: It does not answer at the moment. One that keeps its description to itself has everything.
         """
-        if refused is not self.encoding:
-            return True
-        if not self.may_change_encoding:
+        if operation in self.lacking:
             return False
-        ways = list(Encoding)
-        place = (ways.index(refused) + 1) % len(ways)
-        self.encoding = ways[place]
-        return place > 0
+        names = await self._described()
+        return not names or operation.lower() in names
 
-    def encoding_works(self) -> None:
-        """A chunk was acknowledged: the way it was written is the server's."""
-        self.may_change_encoding = False
+    def begin_with(self, encoding: Encoding) -> None:
+        """Write chunks as the server took them once. It may have become another one since: other ways stay open."""
+        if self.may_change_encoding:
+            self.encoding = encoding
+
+    def settle_encoding(self, encoding: Encoding) -> None:
+        """That way of writing chunks is the server's: it has acknowledged one, or was seen to read one."""
+        if self.may_change_encoding:
+            self.encoding, self.may_change_encoding = encoding, False

@@ -148,19 +148,26 @@ def soap(operation: str, fields: Fields, chunk: Buffer | None, names: Names) -> 
         fields: Its parameters, in the documented order.
         chunk: Goes before the last two fields, where the documented order has it.
         names: What the server's own description calls them, and in which order: XML tells upper case from lower case,
-            and the pages are not of one mind. Where it says nothing, the documented names serve.
+            and the pages are not of one mind. Where it says nothing, they are spelled as in a real server's.
     """
     content: list[tuple[str, Piece]] = [(name, _element_text(name, value)) for name, value in fields]
     if chunk is not None:
         content.insert(len(content) - 2, (CHUNK_FIELD, Base64(chunk)))
     described = {name.lower(): (place, name) for place, name in enumerate(names.get(operation.lower(), ()))}
-    content = [(described.get(name.lower(), (0, name))[1], value) for name, value in content]
+    content = [(described.get(name.lower(), (0, _spelled(name)))[1], value) for name, value in content]
     content.sort(key=lambda pair: described.get(pair[0].lower(), (len(described), ""))[0])
     pieces: list[Piece] = [_HEAD + f'<{operation} xmlns="{NAMESPACE}">'.encode()]
     for name, value in content:
         pieces += [f"<{name}>".encode(), value, f"</{name}>".encode()]
     pieces.append(f"</{operation}>".encode() + _TAIL)
     return Body("text/xml; charset=utf-8", _joined(pieces), action=f'"{NAMESPACE}{operation}"')
+
+
+def _spelled(name: str) -> str:
+    """As a real server's description of 2019 has it: with a capital, but for a few."""
+    if name.startswith(("xml", "with", "force")):
+        return name
+    return name[0].upper() + name[1:] if not name.startswith("mp") else "MP" + name[2:]
 
 
 _HEAD = (

@@ -3,9 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from ._ending import left_handler, this_ending
+from ._ending import this_ending
 from ._patience import Patience
-from ._shield import undisturbed
+from ._trial import all_taken, trial_handler
 from .errors import AsyncUploadError
 
 
@@ -18,6 +18,8 @@ class ServerReport:
     user: str
     chunk_size: int
     """Bytes per chunk that the server grants for the wish in the settings."""
+    encodings: tuple[str, ...]
+    """In which ways the server takes chunks, of ``multipart``, ``form`` and ``soap``: each was tried with one byte."""
     default_chunk_size: int | None
     """Bytes; None where the server does not say."""
     document_max_size: int | None
@@ -54,24 +56,25 @@ class Inspection:
             limits = await self._patience.persist(self._remote.limits)
         except AsyncUploadError:  # older servers lack the operation: what they allow is then unknown
             limits = None
+        chunk_size, encodings = await self._granted()
         return ServerReport(
             url=str(self._remote.asker.url),
             version=version,
             user=user,
-            chunk_size=await self._patience.persist(self._granted),
+            chunk_size=chunk_size,
+            encodings=encodings,
             default_chunk_size=limits.default_chunk_size if limits else None,
             document_max_size=limits.document_max_size if limits else None,
             round_trip=round_trip,
         )
 
-    async def _granted(self) -> int:
-        async def probe() -> int:
-            handler = await self._remote.create_handler()
-            try:
-                await self._patience.persist(lambda: self._remote.delete_handler(handler.id))
-            except AsyncUploadError as error:
-                this_ending().leftovers.append(left_handler(handler.id, str(error)))
-                raise
-            return handler.chunk_size
-
-        return await undisturbed(probe(), grace=self._patience.settings.timeouts.cleanup)
+    async def _granted(self) -> tuple[int, tuple[str, ...]]:
+        """Bytes per chunk, and the ways in which the server takes one."""
+        before = len(this_ending().leftovers)
+        async with trial_handler(self._patience) as handler:
+            taken = await all_taken(self._patience, handler)
+        if left := this_ending().leftovers[before:]:
+            raise AsyncUploadError(f"the server does not delete what uploads may have to leave: {left[0].reason}")
+        if taken:
+            self._remote.asker.settle_encoding(taken[0])
+        return handler.chunk_size, tuple(way.value for way in taken)

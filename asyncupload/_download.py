@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import aiofiles
 import aiofiles.os
 
-from . import _checksum, _wire
+from . import _checksum, _reading
 from ._ending import left_behind
 from ._fetch import Fetch
 from ._patience import Patience
@@ -79,7 +79,7 @@ class Download:
             real: Path = await self._in_thread(settled, target)
         return real
 
-    async def _bring(self, path: str, info: _wire.Info, target: Path) -> tuple[int, int]:
+    async def _bring(self, path: str, info: _reading.Info, target: Path) -> tuple[int, int]:
         """How many bytes were there already, and the checksum of the whole."""
         while True:
             async with self._part(info, target) as part:
@@ -112,7 +112,7 @@ class Download:
                 crc32 = _checksum.combine(crc32, part, len(data))
         return found, crc32
 
-    async def _receive(self, path: str, info: _wire.Info, file: Any, received: int, crc32: int) -> int:
+    async def _receive(self, path: str, info: _reading.Info, file: Any, received: int, crc32: int) -> int:
         """The checksum of the whole, when the rest has been written."""
         async for piece in self._fetch.pieces(info, received):
             with _writing(file.name):
@@ -123,7 +123,7 @@ class Download:
         return crc32
 
     @asynccontextmanager
-    async def _part(self, info: _wire.Info, target: Path) -> AsyncIterator["_Part"]:
+    async def _part(self, info: _reading.Info, target: Path) -> AsyncIterator["_Part"]:
         """The file beside ``target`` in which it grows. Its name says of which bytes: no others are mixed in."""
         resumable = info.crc32 is not None
         beside = Beside(target, f"{info.size}-{info.crc32:08X}" if resumable else str(os.getpid()))

@@ -145,6 +145,28 @@ class Opened:
         async with self._journeys.one():
             return (await self._patience.persist(self._remote.server_info)).now
 
+    @property
+    def encoding(self) -> str | None:
+        """How chunks travel to this server: ``multipart``, ``form`` or ``soap``; None before that is known."""
+        asker = self._remote.asker
+        return None if asker.may_change_encoding else asker.encoding.value
+
+    def begin_with(self, encoding: str) -> None:
+        """Begin with the way in which the server took chunks when it was last spoken to.
+
+        Others are tried if it refuses that one. Does nothing where the settings choose a way, or one is known.
+
+        Args:
+            encoding: What :attr:`encoding` was then.
+
+        Raises:
+            UsageError: There is no such way.
+        """
+        try:
+            self._remote.asker.begin_with(Encoding(encoding))
+        except ValueError:
+            raise UsageError(f"{encoding!r} is no way of sending chunks") from None
+
     def _entered(self) -> Threads:
         if self._threads is None:
             raise UsageError("the client is not open: use it as `async with Client(...) as client`")

@@ -2,7 +2,7 @@
 operation."""
 
 from ._call import LostReply
-from .errors import AsyncUploadError, ConnectFailed, ForeignReply, Outcome, Redirected, ServerError
+from .errors import AsyncUploadError, ConnectFailed, ForeignReply, OperationMissing, Outcome, Redirected, ServerError
 
 REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
@@ -19,8 +19,43 @@ NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
 """How they say it to SOAP, as a fault of the sender's."""
 
 
+BINDS_NO_CHUNKS = ("Request format is invalid", "to System.Byte", "Missing parameter")
+"""How ASP.NET's older web services say, with HTTP 500, that they cannot read a form: before any operation runs. There a
+chunk in a form would be a list of decimal numbers."""
+
+SPEAKS_NO_FORMS = "Request format is unrecognized"
+"""How they say that they take no forms at all."""
+
+
+def binds_no_chunks(error: AsyncUploadError) -> bool:
+    """Whether no form can carry a chunk to this server, by what it says of one."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, *BINDS_NO_CHUNKS)
+
+
+def speaks_no_forms(error: AsyncUploadError) -> bool:
+    """Whether the server takes no forms at all, and so nothing but SOAP."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, SPEAKS_NO_FORMS)
+
+
+TOO_LONG = "Maximum request length exceeded"
+"""How they say, with HTTP 500, that a request is too large."""
+
+
+def exceeds_limit(error: AsyncUploadError) -> bool:
+    """Whether a request was refused for its size."""
+    if isinstance(error, ForeignReply):
+        return error.status == 413 or (error.status == 500 and _says(error, TOO_LONG))
+    return isinstance(error, ServerError) and TOO_LONG in error.text
+
+
+def _says(error: ForeignReply, *words: str) -> bool:
+    return any(word in error.excerpt for word in words)
+
+
 def lacks_operation(error: AsyncUploadError) -> bool:
     """Whether a request failed for want of its operation, as on older servers."""
+    if isinstance(error, OperationMissing):
+        return True
     if isinstance(error, ForeignReply):
         return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
     return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text
@@ -31,7 +66,8 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
 
     * The body did not leave whole: not applied, since the declared length is not met.
     * A repeat does no harm (REPEAT): as good as not applied.
-    * No connection, a redirect, a status given before the operation runs, a readable refusal: not applied.
+    * No connection, a redirect, a status given before the operation runs, a readable refusal, words for a request that
+      reached no operation: not applied.
     * A reply lost, late, cut off or foreign, 500, 502, 504, an exception inside the server: unknown.
     * To a request that makes a document (ASK), a status that something on the way may give after the operation has run
       (a redirect, 401, 403, 404, 407, 408, 503): unknown as well. To look costs less than a wrong word.
@@ -41,13 +77,19 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
         body_left: Whether the body's last byte was handed to the connection.
         lost_reply: What the operation says about a reply that is lost.
     """
-    if not body_left or lost_reply is LostReply.REPEAT:
+    if not body_left or lost_reply is LostReply.REPEAT or _reached_nothing(error):
         return Outcome.NOT_APPLIED
     if isinstance(error, ForeignReply) and lost_reply is LostReply.ASK and error.status not in REFUSED_FOR_CERTAIN:
         return Outcome.UNKNOWN
     if _refused(error):
         return Outcome.NOT_APPLIED
     return Outcome.UNKNOWN
+
+
+def _reached_nothing(error: AsyncUploadError) -> bool:
+    """Whether the framework says that there was no operation, or that it could not read what the operation takes."""
+    missing = isinstance(error, ForeignReply) and error.status == 500 and _says(error, NO_SUCH_OPERATION)
+    return missing or binds_no_chunks(error) or speaks_no_forms(error) or exceeds_limit(error)
 
 
 def _refused(error: AsyncUploadError) -> bool:

@@ -17,8 +17,9 @@ from .sources import Content, Source
 
 T = TypeVar("T")
 
-HALVINGS = 7
-"""From the largest chunk to the smallest: so often a smaller one can be tried."""
+LEARNED = {Reason.TOO_LARGE: 7, Reason.ENCODING: 2}
+"""What was learned about the server is no fault of the file's. How often there may be something to learn: from the
+largest chunk to the smallest by halves, and another two ways of writing chunks."""
 
 
 class Passes:
@@ -45,9 +46,8 @@ class Passes:
 
     @property
     def restarted(self) -> int:
-        """How many passes were in vain. Smaller chunks do not count: what was learned about the server is no fault of
-        the file's."""
-        return self._reasons.total() - self._reasons[Reason.TOO_LARGE]
+        """How many passes were in vain. Those from which something was learned about the server do not count."""
+        return self._reasons.total() - sum(self._reasons[reason] for reason in LEARNED)
 
     async def run(
         self, content: Content, opened: AsyncExitStack, commit: Callable[[Handler, Tally], Awaitable[T]]
@@ -71,7 +71,7 @@ class Passes:
                 let_go(again)  # or the chunks of this pass would be there while the next one reads
             self._count_restart(again)
             await opened.aclose()
-            if again.reason is not Reason.TOO_LARGE:  # then the server answers, and has said what it wants
+            if again.reason not in LEARNED:  # then the server answers, and has said what it wants
                 await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
             content = await opened.enter_async_context(self._source.open(self._threads.reading))
 
@@ -108,8 +108,7 @@ class Passes:
         rules, staging = self._staging.settings.retries, self._staging
         # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
         limit = min(rules.restarts, 1) if reason in {Reason.MISMATCH, Reason.REFUSED} else rules.restarts
-        if reason is Reason.TOO_LARGE:
-            limit = HALVINGS
+        limit = LEARNED.get(reason, limit)
         again = staging.resent_bytes + staging.tally.sent
         return (
             self._reasons[reason] <= limit

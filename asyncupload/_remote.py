@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import anyio
 import anyio.to_thread
 
-from . import _checksum, _wire
+from . import _checksum, _reading, _wire
 from ._asker import Asker
 from ._body import Encoding
 from ._call import Call
@@ -268,13 +268,17 @@ class Remote:
         call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
         return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
 
+    async def probe(self, handler: Handler, encoding: Encoding | None = None) -> None:
+        """Send a chunk that no server appends; see :func:`_wire.probe_chunk`. Raises ChunkRefused where it was read."""
+        await self._ask(_wire.probe_chunk(self._key(), handler.id), encoding=encoding)
+
     async def takes_no_more(self, handler: Handler) -> bool:
         """Whether the server refuses any chunk after the last one, as its newest pages have it; none says it for sure.
 
         Only then is it certain that a late copy of a chunk cannot be appended behind what was proved.
         """
         try:
-            await self._ask(_wire.probe_chunk(self._key(), handler.id))
+            await self.probe(handler)
         except HandlerLost:
             return True
         except ChunkRefused:
@@ -378,13 +382,17 @@ class Remote:
 
     # ── fetching ──
 
-    async def open_download(self, path: str, wish: int, version: int | None = None) -> _wire.Info:
-        """Ready a document to be read by offset."""
-        return await self._ask(_wire.open_download(self._key(), path, wish, version))
+    async def download_info(self, path: str, version: int | None = None) -> _reading.Facts:
+        """What a download would bring."""
+        return await self._ask(_reading.download_info(self._key(), path, version))
 
-    async def read_chunk(self, handler: str, offset: int, size: int) -> _wire.Piece:
+    async def open_download(self, path: str, wish: int, version: int | None = None) -> _reading.Info:
+        """Ready a document to be read by offset."""
+        return await self._ask(_reading.open_download(self._key(), path, wish, version))
+
+    async def read_chunk(self, handler: str, offset: int, size: int) -> _reading.Piece:
         """Bytes of it."""
-        call = _wire.read_chunk(self._key(), handler, offset, size)
+        call = _reading.read_chunk(self._key(), handler, offset, size)
         # Base64 takes four bytes for three; the rest is for the envelope and for line ends within.
         piece = await self._ask(call, seconds=self._timeouts.chunk(size), limit=2 * size + REPLY_LIMIT)
         found = await anyio.to_thread.run_sync(_checksum.crc32, piece.data)
@@ -396,7 +404,7 @@ class Remote:
 
     async def close_download(self, handler: str) -> None:
         """Let go of it."""
-        await self._ask(_wire.close_download(self._key(), handler), seconds=self._brief)
+        await self._ask(_reading.close_download(self._key(), handler), seconds=self._brief)
 
     async def _ask(
         self,
@@ -405,11 +413,16 @@ class Remote:
         seconds: float | None = None,
         limit: int = REPLY_LIMIT,
         delivery: Delivery | None = None,
+        encoding: Encoding | None = None,
     ) -> T:
         generation = self._generation
         try:
             return await self.asker.ask(
-                call, seconds=seconds or self._timeouts.reply, limit=limit, delivery=delivery or Delivery()
+                call,
+                seconds=seconds or self._timeouts.reply,
+                limit=limit,
+                delivery=delivery or Delivery(),
+                encoding=encoding,
             )
         except TicketRefused as error:
             error.generation = generation

@@ -16,10 +16,11 @@ from . import _checksum
 from ._body import Encoding
 from ._checksum import Part
 from ._ending import left_handler, this_ending
+from ._outcome import exceeds_limit
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
-from ._raised import raise_kept
 from ._remote import Handler
+from ._trial import change_encoding, may_be_the_encoding
 from .checkpoints import Checkpoints
 from .errors import (
     AsyncUploadError,
@@ -34,9 +35,6 @@ from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened, Times
 from .settings import LARGEST_CHUNK, SMALLEST_CHUNK, Loss
 from .sources import Content
 
-NOT_THAT_WAY = frozenset({400, 404, 405, 415})
-"""What servers say to a chunk in an encoding, or at an address, that they do not have."""
-
 
 class Reason(Enum):
     """Why a handler cannot lead to a document any more."""
@@ -44,6 +42,7 @@ class Reason(Enum):
     LOST = "a chunk, or the handler itself, is lost"
     MISMATCH = "other bytes are staged than were sent"
     TOO_LARGE = "chunks of its size are refused"
+    ENCODING = "its first chunk was written in a way that the server does not read"
     REFUSED = "no document is made of it"
 
 
@@ -288,16 +287,19 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
-        encoding = self._remote.asker.encoding
-
         async def attempt() -> int | None:
-            nonlocal encoding
             encoding = self._remote.asker.encoding
             try:
-                return await self._remote.send_chunk(handler, chunk)
+                answer = await self._remote.send_chunk(handler, chunk)
             except AsyncUploadError as error:
-                self._doubt(error, chunk, size, tally)
-                raise
+                if not await self._change_encoding(error, chunk, encoding):
+                    self._doubt(error, chunk, size, tally)
+                    raise
+                self._begin_otherwise(error, chunk, tally)
+            else:
+                self._remote.asker.settle_encoding(encoding)
+                return answer
+            return await attempt()
 
         def retried(error: AsyncUploadError, number: int, wait: float) -> None:
             self.resent_bytes += len(chunk.data)
@@ -314,27 +316,12 @@ class Staging:
             )
 
         try:
-            answer = await self._patience.persist(attempt, on_retry=retried)
+            return await self._patience.persist(attempt, on_retry=retried)
         except HandlerLost as error:
             raise StartOver(error) from error
         except AsyncUploadError as error:
-            if self._change_encoding(error, chunk, encoding):
-                return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
             raise
-        self._remote.asker.encoding_works()
-        return answer
-
-    async def _send_otherwise(
-        self, refusal: AsyncUploadError, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally
-    ) -> int | None:
-        """The same in the encoding that was just changed to."""
-        try:
-            return await self._send(handler, chunk, size, tally)
-        except ForeignReply as last:
-            if last.status not in NOT_THAT_WAY:
-                raise
-            raise_kept(refusal)  # of the way that servers usually take: it says most
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1
@@ -360,17 +347,28 @@ class Staging:
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED
 
-    def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
+    async def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""
-        # The last way leads back to the first, whatever was wrong with it: a SOAP fault is no foreign reply.
-        refused = encoding is Encoding.SOAP or (isinstance(error, ForeignReply) and error.status in {400, 415})
-        return chunk.number == 1 and refused and self._remote.asker.change_encoding(encoding)
+        first = chunk.number == 1 and may_be_the_encoding(error, encoding)
+        return first and await change_encoding(self._patience, error, encoding)
+
+    def _begin_otherwise(self, error: AsyncUploadError, chunk: SealedChunk, tally: Tally) -> None:
+        """Let the first chunk go in the way that was found.
+
+        Raises:
+            StartOver: It may have been appended for all that: another handler is certain to be empty.
+        """
+        if error.outcome is Outcome.NOT_APPLIED:
+            return
+        if self._rereadable:
+            raise StartOver(error, Reason.ENCODING) from error
+        tally.doubtful.add(chunk.number)
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""
         status = error.status if isinstance(error, ForeignReply) else None
         # A server that closes the connection in the middle of a large body often refuses just that.
         at_first = chunk.number == 1 and (status in {400, 404} or isinstance(error, ConnectionLost))
-        if (status == 413 or at_first) and len(chunk.data) > SMALLEST_CHUNK:
+        if (at_first or exceeds_limit(error)) and len(chunk.data) > SMALLEST_CHUNK:
             self._remote.wish = min(self._remote.wish, max(SMALLEST_CHUNK, handler.chunk_size // 2))
             raise StartOver(error, Reason.TOO_LARGE) from error

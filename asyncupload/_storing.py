@@ -270,4 +270,4 @@ class Storing:
 
 def _gone(error: AsyncUploadError) -> bool:
     """Whether a request to store was refused in the words for a handler that is not there (any more)."""
-    return type(error) is ServerError and error.code in {None, 4000}
+    return type(error) is ServerError and error.code in {None, 4000} and not lacks_operation(error)

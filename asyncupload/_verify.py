@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio.to_thread
 
-from . import _checksum, _wire
+from . import _checksum, _reading, _wire
 from ._body import Buffer
 from ._ending import left_behind
 from ._fetch import Fetch
@@ -52,25 +53,30 @@ class Verification:
         began = time.monotonic()
         await self._patience.persist(self._patience.remote.log_in)
         number = version if version is not None else await self._latest(path)
-        async with self._fetch.open(path, number) as info, source.open(self._threads.reading) as content:
-            if content.size not in {None, info.size}:
-                raise _differing(path, f"{info.size} bytes are stored, and {source.name} has {content.size}")
-            by_bytes = deep or info.crc32 is None
-            pieces = self._fetch.pieces(info) if by_bytes else None
-            size, crc32 = await self._compare(path, content, info, pieces)
-            if size != info.size or info.crc32 not in {None, crc32}:
+        facts: _reading.Facts | _reading.Info | None = await self._fetch.facts(path, number)
+        async with AsyncExitStack() as opened:
+            content = await opened.enter_async_context(source.open(self._threads.reading))
+            _require_size(path, source, content, facts)
+            pieces, chunk_size = None, self._patience.settings.chunk_size
+            if deep or facts is None or facts.crc32 is None:  # before that nothing is staged
+                facts = info = await opened.enter_async_context(self._fetch.open(path, number))
+                _require_size(path, source, content, facts)
+                pieces = self._fetch.pieces(info) if deep or info.crc32 is None else None
+                chunk_size = info.chunk_size
+            size, crc32 = await self._compare(path, content, facts.size, chunk_size, pieces)
+            if size != facts.size or facts.crc32 not in {None, crc32}:
                 raise _differing(
                     path,
-                    f"{info.size} bytes with CRC-32 {info.crc32 or 0:08X} are stored, "
+                    f"{facts.size} bytes with CRC-32 {facts.crc32 or 0:08X} are stored, "
                     f"and {source.name} has {size} with {crc32:08X}",
                     crc32,
-                    info.crc32 or 0,
+                    facts.crc32 or 0,
                 )
         return Verified(
             path=path,
             size=size,
             crc32=crc32,
-            verified_by="bytes" if by_bytes else "stored checksum",
+            verified_by="bytes" if pieces is not None else "stored checksum",
             seconds=time.monotonic() - began,
             left=left_behind(),
         )
@@ -79,11 +85,14 @@ class Verification:
         """Size and checksum of what is stored. Fetches every byte where the server tells no checksum."""
         await self._patience.persist(self._patience.remote.log_in)
         number = version if version is not None else await self._latest(path)
+        facts = await self._fetch.facts(path, number)
+        if facts is not None and facts.crc32 is not None:
+            return StoredDocument(path=path, size=facts.size, crc32=facts.crc32, version_id=number)
         async with self._fetch.open(path, number) as info:
             crc32 = info.crc32 if info.crc32 is not None else await self._checksum_of(path, info)
         return StoredDocument(path=path, size=info.size, crc32=crc32, version_id=number)
 
-    async def _checksum_of(self, path: str, info: _wire.Info) -> int:
+    async def _checksum_of(self, path: str, info: _reading.Info) -> int:
         received, crc32 = 0, _checksum.EMPTY
         async for piece in self._fetch.pieces(info):  # each of which is compared with its own checksum on arrival
             received += len(piece.data)
@@ -97,19 +106,24 @@ class Verification:
         return _wire.latest(versions)
 
     async def _compare(
-        self, path: str, content: Content, info: _wire.Info, pieces: AsyncIterator[_wire.Piece] | None
+        self,
+        path: str,
+        content: Content,
+        expected: int,
+        chunk_size: int,
+        pieces: AsyncIterator[_reading.Piece] | None,
     ) -> tuple[int, int]:
         """Size and checksum of the source, whose bytes are held against ``pieces`` if there are any."""
         size, crc32, stored = 0, _checksum.EMPTY, _Stored(pieces)
         async with sealed_chunks(
-            content.chunks(info.chunk_size), depth=self._patience.settings.depth, threads=self._threads.checksums
+            content.chunks(chunk_size), depth=self._patience.settings.depth, threads=self._threads.checksums
         ) as line:
             async for chunk in line:
                 if pieces is not None:
                     await self._hold_against(path, chunk, await stored.take(len(chunk.data)), size)
                 size += len(chunk.data)
                 crc32 = _checksum.combine(crc32, chunk.crc32, len(chunk.data))
-                self._audience.tell(ChunkReceived(path=path, received=size, size=info.size))
+                self._audience.tell(ChunkReceived(path=path, received=size, size=expected))
         return size, crc32
 
     async def _hold_against(self, path: str, chunk: SealedChunk, stored: bytes, before: int) -> None:
@@ -121,7 +135,7 @@ class Verification:
 class _Stored:
     """The document's bytes, taken in other portions than they come in."""
 
-    def __init__(self, pieces: AsyncIterator[_wire.Piece] | None) -> None:
+    def __init__(self, pieces: AsyncIterator[_reading.Piece] | None) -> None:
         self._pieces = pieces
         self._rest = b""
 
@@ -146,6 +160,12 @@ def first_difference(one: Buffer, other: Buffer) -> int | None:
             pairs = enumerate(zip(here, there, strict=False))
             return start + next((place for place, (a, b) in pairs if a != b), min(len(here), len(there)))
     return None
+
+
+def _require_size(path: str, source: Source, content: Content, facts: "_reading.Facts | _reading.Info | None") -> None:
+    """What is of another size need not be read."""
+    if facts is not None and content.size not in {None, facts.size}:
+        raise _differing(path, f"{facts.size} bytes are stored, and {source.name} has {content.size}")
 
 
 def _differing(path: str, how: str, expected: int = 0, found: int = 0) -> ChecksumMismatch:

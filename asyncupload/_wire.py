@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-import pybase64
-
 from . import _checksum, _parameters
 from ._body import Buffer, Fields
 from ._call import Call, LostReply
@@ -42,23 +40,6 @@ class Stored(NamedTuple):
 
     document_id: int | None
     version_id: int | None
-
-
-class Info(NamedTuple):
-    """Answer of GetDownloadHandler."""
-
-    size: int
-    crc32: int | None
-    """None for content that the server renders anew."""
-    handler: str
-    chunk_size: int
-
-
-class Piece(NamedTuple):
-    """Answer of DownloadFileChunk."""
-
-    data: bytes
-    crc32: int
 
 
 class Limits(NamedTuple):
@@ -351,44 +332,6 @@ def _read_log(reply: Reply) -> tuple[Unpacked, ...]:
 
 def _read_stored(reply: Reply) -> Stored:
     return Stored(reply.number("DocumentId"), reply.number("VersionId"))
-
-
-def open_download(ticket: Secret, path: str, wish: int, version: int | None = None) -> Call[Info]:
-    """A handler to read a document by offset: the published version or else the latest, or the one given."""
-    operation = "GetDownloadHandler"
-    fields: Fields = (("AuthenticationTicket", ticket), ("Path", path), ("PreferedChunkSize", str(wish)))
-    if version is not None:
-        operation, fields = "GetDownloadHandlerByVersion", (*fields, ("VersionNumber", str(version)))
-
-    def read_handler(reply: Reply) -> Info:
-        handler, size = _given(reply, "downloadhandler"), _positive(reply, "ChunkSize")
-        length = reply.number("Size")
-        if length is None:
-            raise ValueError("names no Size")
-        return Info(length, reply.crc("CRC32"), handler, size)
-
-    return Call(operation, fields, read_handler)
-
-
-def read_chunk(ticket: Secret, handler: str, offset: int, size: int) -> Call[Piece]:
-    """Bytes of a document, from ``offset``."""
-    fields = (
-        ("authenticationTicket", ticket),
-        ("DownloadHandler", handler),
-        ("StartOffset", str(offset)),
-        ("ChunkSize", str(size)),
-    )
-
-    def read_piece(reply: Reply) -> Piece:
-        return Piece(pybase64.b64decode(reply.text), _checksum.from_text(reply.get("chunkCRC32")))
-
-    return Call("DownloadFileChunk", fields, read_piece)
-
-
-def close_download(ticket: Secret, handler: str) -> Call[None]:
-    """Lets go of a download handler. Twice is a success too."""
-    fields = (("authenticationTicket", ticket), ("DownloadHandler", handler))
-    return Call("DeleteDownloadHandler", fields, _nothing)
 
 
 def _nothing(reply: Reply) -> None:  # noqa: ARG001  (success is all there is to know)

@@ -292,6 +292,7 @@ class Client(Opened):
             What the server says of the entries; look at ``failed``. Some servers name only those.
 
         Raises:
+            OperationMissing: The server does not unpack archives: nothing was sent.
             OutcomeUnknown: The request to unpack left and its reply was lost: some entries may be documents now.
             AsyncUploadError: Nothing was unpacked.
 

@@ -31,6 +31,7 @@
     ├── OutcomeUnknown              nobody can tell whether the document was stored: look before sending it again
     │   ├── StoredDifferently       it was, and is not what was sent
     │   └── StoredTwice             it was, as two versions
+    ├── OperationMissing            the server has no operation for it: it is an older one, or another one
     ├── JournalError                the journal of a bulk load cannot be read or written: nothing more may be sent
     └── LeaseLost                   somebody else has taken a file of a bulk load over
 
@@ -350,6 +351,18 @@ class StoredTwice(OutcomeUnknown):
     def __init__(self, message: str, *, versions: tuple[int, ...] = ()) -> None:
         super().__init__(message)
         self.versions = versions
+
+
+class OperationMissing(AsyncUploadError):
+    """The server has no operation for what was asked, and none that could take its place.
+
+    Attributes:
+        operation: The server's name of the one that is missing.
+    """
+
+    def __init__(self, message: str, *, operation: str) -> None:
+        super().__init__(message)
+        self.operation = operation
 
 
 class JournalError(AsyncUploadError):

@@ -2,8 +2,9 @@
 
     make docs
 
-What each operation is for, and what a lost reply means, is asked of ``asyncupload._wire``; in which forms it goes, of
-the encoder; what the emulator has, of its table. Which method asks for it is seen: each is run against the emulator.
+What each operation is for, and what a lost reply means, is asked of ``asyncupload._wire`` and ``_reading``; in which
+forms it goes, of the encoder; what the emulator has, of its table. Which method asks for it is seen: each is run
+against the emulator.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asyncupload import Client, IteratorSource, Properties, SourceChanged, VersionNumber, _call, _wire
+from asyncupload import Client, IteratorSource, Properties, SourceChanged, VersionNumber, _call, _reading, _wire
 from asyncupload._body import Encoding
 from asyncupload._call import Call, LostReply
 from asyncupload._secret import Secret
@@ -38,10 +39,12 @@ The server offers each operation by GET, as a form by POST, and in SOAP 1.1. The
 puts an operation into a GET**: the query string is part of the URL, and URLs are kept where nobody looks after secrets,
 in the logs of web servers and proxies, so that whoever reads those could take the ticket and act as the user. Servers
 of the newer generation refuse chunks by GET anyway (HTTP 415). The one thing that is asked by GET is the service's
-description of itself, `srv.asmx?WSDL`, by those who choose SOAP: it needs no ticket and gets none.
+description of itself, `srv.asmx?WSDL`, where SOAP is spoken and before an archive is sent: it needs no ticket and gets
+none.
 
-Chunks travel raw in `multipart/form-data`, or in base64 as a field of a form or an element of SOAP; with
-`encoding="auto"` the first chunk finds out which the server takes. Everything else is a form, or SOAP with
+Chunks travel raw in `multipart/form-data`, or in base64 as a field of a form or an element of SOAP. With
+`encoding="auto"` the first chunk goes raw; where it is refused, the ways are tried with one byte that no server
+appends, on a handler that is deleted. Everything else is a form, or SOAP with
 `encoding="soap"`.
 
 ## Asked for by the client
@@ -79,6 +82,7 @@ VARIATIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"properties": Properties(description="x")},
     ),
     "open_download": ({}, {"version": 1_000_000}),
+    "download_info": ({}, {"version": 1_000_000}),
 }
 """Where the arguments choose the operation."""
 
@@ -121,7 +125,7 @@ def page() -> str:
 def asked() -> dict[str, tuple[Call[Any], str]]:
     """Every operation that the client has words for: an example, and what for."""
     found: dict[str, tuple[Call[Any], str]] = {}
-    for make in vars(_wire).values():
+    for make in [*vars(_wire).values(), *vars(_reading).values()]:
         if inspect.isfunction(make) and getattr(inspect.signature(make).return_annotation, "__origin__", None) is Call:
             for call in examples(make):
                 found.setdefault(call.operation, (call, sentence(make)))
@@ -222,11 +226,17 @@ async def _download(client: Client, folder: Path) -> None:
     await client.download(THERE, folder / "back", version=1_000_000)
 
 
+async def _verify(client: Client, _: Path) -> None:
+    await client.verify(b"bytes", THERE)
+    await client.verify(b"bytes", THERE, deep=True)
+
+
 JOURNEYS: Mapping[str, Callable[[Client, Path], Awaitable[object]]] = {
     "upload": _upload,
     "upload_zip": _upload_zip,
     "download": _download,
-    "verify": lambda client, _: client.verify(b"bytes", THERE, deep=True),
+    "verify": _verify,
+    "describe": lambda client, _: client.describe(THERE, version=1_000_000),
     "check": lambda client, _: client.check(),
     "discard": lambda client, _: client.discard("00000000-0000-4000-8000-000000000000"),
 }

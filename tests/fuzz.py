@@ -15,7 +15,7 @@ from typing import Any
 
 from babble import fuzz_line
 
-from asyncupload import AsyncUploadError, _call, _reply, _wire
+from asyncupload import AsyncUploadError, _call, _reading, _reply, _wire
 from asyncupload._pipeline import SealedChunk
 from asyncupload._reply import Answer
 from asyncupload._secret import Secret
@@ -36,8 +36,8 @@ CALLS = (
     _wire.finalize(TICKET, "/L/a", GUID, "comment"),
     _wire.finalize_new(TICKET, "/L", "a", GUID, ""),
     _wire.unpack(TICKET, "/L", GUID, changed_only=False, check_out=False, notify=False),
-    _wire.open_download(TICKET, "/L/a", 262_144),
-    _wire.read_chunk(TICKET, GUID, 0, 9),
+    _reading.open_download(TICKET, "/L/a", 262_144),
+    _reading.read_chunk(TICKET, GUID, 0, 9),
 )
 
 ANSWERS = (

@@ -17,12 +17,14 @@ from bodies import Part, joined
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asyncupload import UsageError
+from asyncupload import Properties, UsageError, VersionNumber
+from asyncupload import _reading as reading
 from asyncupload import _wire as wire
 from asyncupload._body import JOINED, NAMESPACE, SLICE, Base64, Body, Encoding, Names, soap
 from asyncupload._call import Call, encode
 from asyncupload._reply import Answer, read_description
 from asyncupload._secret import Secret
+from asyncupload.emulator import GENERATIONS
 from asyncupload.emulator.operations import OPERATIONS, SIGNATURES
 from asyncupload.emulator.soap import read_envelope
 from asyncupload.emulator.wsdl import wsdl
@@ -176,7 +178,7 @@ def test_every_kind_of_buffer_goes_out_in_base64(make: Callable[[bytes], bytes])
 
 # ── envelopes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CHUNK_FIELDS = ["authenticationTicket", "uploadHandler", "fileChunk", "chunkHEXCRC", "lastChunk"]
+CHUNK_FIELDS = ["AuthenticationTicket", "UploadHandler", "FileChunk", "ChunkHEXCRC", "LastChunk"]
 
 
 def _fields(body: Body) -> list[tuple[str, str]]:
@@ -239,7 +241,7 @@ def test_an_envelope_does_not_show_what_is_in_it() -> None:
         ),
         (
             {"uploadfilechunk": ("AuthenticationTicket", "NewField", "UploadHandler")},
-            ["AuthenticationTicket", "UploadHandler", "fileChunk", "chunkHEXCRC", "lastChunk"],
+            CHUNK_FIELDS,
         ),
     ],
     ids=["nothing said", "of another operation", "all said", "some said"],
@@ -266,7 +268,7 @@ DESCRIBED = read_description(Answer(200, wsdl(SIGNATURES, "http://host/srv.asmx"
         wire.finalize(TICKET, "/L/a", GUID, "comment"),
         wire.finalize_new(TICKET, "/L", "a", GUID, "comment"),
         wire.unpack(TICKET, "/L", GUID, changed_only=True, check_out=False, notify=False),
-        wire.read_chunk(TICKET, GUID, 0, 9),
+        reading.read_chunk(TICKET, GUID, 0, 9),
     ],
     ids=lambda call: call.operation,
 )
@@ -278,6 +280,28 @@ def test_a_server_that_tells_upper_from_lower_case_finds_every_field(call: Call[
 
     for name, value in call.fields:
         assert form.text(name) == (value.reveal() if isinstance(value, Secret) else value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        wire.authenticate("demo", Secret("x")),
+        wire.document(TICKET, "/L/a"),
+        wire.unlock(TICKET, "/L/a"),
+        wire.create_handler(TICKET, 5),
+        wire.send_chunk(TICKET, GUID, b"content", 0xA3, last=True),
+        wire.finalize(TICKET, "/L/a", GUID, "comment", Properties(version=VersionNumber(2))),
+        wire.finalize_new(TICKET, "/L", "a", GUID, "comment"),
+        reading.open_download(TICKET, "/L/a", 5, 1_000_000),
+        reading.read_chunk(TICKET, GUID, 0, 9),
+    ],
+    ids=lambda call: call.operation,
+)
+def test_a_server_that_keeps_its_description_to_itself_is_spoken_to_like_a_real_one(call: Call[object]) -> None:
+    """Names and order are those of the WSDL of 2019."""
+    signature = GENERATIONS["2019"].signatures[call.operation]
+
+    assert [name for name, _ in _fields(encode(call, Encoding.SOAP))] == [field.name for field in signature]
 
 
 # ── base64 in slices ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -324,4 +348,4 @@ def test_fields_without_a_chunk_are_one_short_piece() -> None:
     body = soap("Op", (("one", "1"), ("two", TICKET)), None, {})
 
     assert len(body.pieces) == 1
-    assert f'<Op xmlns="{NAMESPACE}"><one>1</one><two>{T}</two></Op>'.encode() in joined(body)
+    assert f'<Op xmlns="{NAMESPACE}"><One>1</One><Two>{T}</Two></Op>'.encode() in joined(body)

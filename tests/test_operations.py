@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from make_operations import LOST, asked, page
 
-from asyncupload import _parameters, _wire
+from asyncupload import _parameters, _reading, _wire
 from asyncupload._call import LostReply
 
 WRITTEN = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
@@ -23,7 +23,7 @@ def test_the_page_is_what_would_be_written_now() -> None:
 
 def test_every_operation_that_the_client_has_words_for_is_on_it() -> None:
     """Those that stand in the source, however they are chosen."""
-    source = "".join(Path(str(room.__file__)).read_text("utf-8") for room in (_wire, _parameters))
+    source = "".join(Path(str(room.__file__)).read_text("utf-8") for room in (_wire, _reading, _parameters))
     found = re.findall(r'(?:Call\(|operation = |operation, fields = |^[A-Z]+ = )"(\w+)"', source, flags=re.MULTILINE)
     assert set(asked()) == set(found)
 

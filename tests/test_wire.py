@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncupload import AsyncUploadError, ForeignReply, ServerError
+from asyncupload import _reading as reading
 from asyncupload import _wire as wire
 from asyncupload._body import Encoding
 from asyncupload._call import Call, LostReply, encode, understand
@@ -147,7 +148,7 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         LostReply.ASK,
     ),
     "GetDownloadHandlerByVersion": (
-        lambda: wire.open_download(TICKET, "/L/a.txt", 262144, 1000001),
+        lambda: reading.open_download(TICKET, "/L/a.txt", 262144, 1000001),
         [
             ("AuthenticationTicket", T),
             ("Path", "/L/a.txt"),
@@ -157,17 +158,27 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         LostReply.REPEAT,
     ),
     "GetDownloadHandler": (
-        lambda: wire.open_download(TICKET, "/L/a.txt", 262144),
+        lambda: reading.open_download(TICKET, "/L/a.txt", 262144),
         [("AuthenticationTicket", T), ("Path", "/L/a.txt"), ("PreferedChunkSize", "262144")],
         LostReply.REPEAT,
     ),
+    "GetDownloadInfo": (
+        lambda: reading.download_info(TICKET, "/L/a.txt"),
+        [("AuthenticationTicket", T), ("Path", "/L/a.txt")],
+        LostReply.REPEAT,
+    ),
+    "GetDownloadInfoByVersion": (
+        lambda: reading.download_info(TICKET, "/L/a.txt", 1000001),
+        [("AuthenticationTicket", T), ("Path", "/L/a.txt"), ("VersionNumber", "1000001")],
+        LostReply.REPEAT,
+    ),
     "DownloadFileChunk": (
-        lambda: wire.read_chunk(TICKET, GUID, 5_000_000_000, 1000),
+        lambda: reading.read_chunk(TICKET, GUID, 5_000_000_000, 1000),
         [("authenticationTicket", T), ("DownloadHandler", GUID), ("StartOffset", "5000000000"), ("ChunkSize", "1000")],
         LostReply.REPEAT,
     ),
     "DeleteDownloadHandler": (
-        lambda: wire.close_download(TICKET, GUID),
+        lambda: reading.close_download(TICKET, GUID),
         [("authenticationTicket", T), ("DownloadHandler", GUID)],
         LostReply.REPEAT,
     ),
@@ -194,7 +205,9 @@ def test_fields_go_out_as_they_are_documented(operation: str) -> None:
 
 def test_no_operation_is_missing_above() -> None:
     annotated = {
-        name for name, thing in vars(wire).items() if "Call" in str(getattr(thing, "__annotations__", {}).get("return"))
+        name
+        for name, thing in [*vars(wire).items(), *vars(reading).items()]
+        if "Call" in str(getattr(thing, "__annotations__", {}).get("return"))
     }
     made = {
         make.__name__ if make.__name__ != "<lambda>" else make.__code__.co_names[1] for make, _, _ in CALLS.values()
@@ -428,17 +441,17 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
     "a large download": (
         "GetDownloadHandler",
         f'<r success="true" Size="5000000000" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
-        wire.Info(5_000_000_000, 0xA3, GUID, 262144),
+        reading.Info(5_000_000_000, 0xA3, GUID, 262144),
     ),
     "a download of what is rendered": (
         "GetDownloadHandler",
         f'<r success="true" Size="0" CRC32="" ChunkSize="262144" downloadhandler="{GUID}"/>',
-        wire.Info(0, None, GUID, 262144),
+        reading.Info(0, None, GUID, 262144),
     ),
     "a download": (
         "GetDownloadHandler",
         f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
-        wire.Info(7, 0xA3, GUID, 262144),
+        reading.Info(7, 0xA3, GUID, 262144),
     ),
     "a folder that was made": (
         "CreateFolder",
@@ -448,7 +461,7 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
     "a download of a version": (
         "GetDownloadHandlerByVersion",
         f'<r success="true" Size="7" CRC32="A3" ChunkSize="262144" downloadhandler="{GUID}"/>',
-        wire.Info(7, 0xA3, GUID, 262144),
+        reading.Info(7, 0xA3, GUID, 262144),
     ),
     "an archive, all of it": ("UploadZipWithHandler", '<root success="true"><logs/></root>', ()),
     "an archive, told by the item": (
@@ -462,15 +475,25 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         <log><item>b.txt</item></log></logs></root>""",
         (wire.Unpacked("a.txt", "no right"), wire.Unpacked("b.txt", "")),
     ),
+    "what a download would bring": (
+        "GetDownloadInfo",
+        '<r success="true" Size="7" CRC32="a3" VersionNumber="1000001"/>',
+        reading.Facts(7, 0xA3, 1000001),
+    ),
+    "what a version would": (
+        "GetDownloadInfoByVersion",
+        '<r success="true" Size="7" CRC32=""/>',
+        reading.Facts(7, None),
+    ),
     "a piece": (
         "DownloadFileChunk",
         f'<r success="true" filelength="7" chunklength="7" lastchunk="true" chunkCRC32="a3">{DATA}</r>',
-        wire.Piece(b"content", 0xA3),
+        reading.Piece(b"content", 0xA3),
     ),
     "a piece in lines": (
         "DownloadFileChunk",
         f'<r success="true" chunkcrc32="A3">\r\n{DATA[:4]}\r\n{DATA[4:]}\r\n</r>',
-        wire.Piece(b"content", 0xA3),
+        reading.Piece(b"content", 0xA3),
     ),
     "a closed download": ("DeleteDownloadHandler", '<r success="true"/>', None),
 }

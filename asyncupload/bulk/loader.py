@@ -26,6 +26,7 @@ from .begun import note_begun
 from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate
+from .learned import Learned
 from .options import LoadOptions
 from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
@@ -79,6 +80,7 @@ class Loader:
             hashing=anyio.CapacityLimiter(client.settings.checksum_threads),
         )
         self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._learned = Learned(queue, client)
         self._pace = Pace(most=self._options.files)
         self._gate = Gate()
         self._hand = deque[Claim]()
@@ -132,6 +134,7 @@ class Loader:
             if plan is not None and plan_first:
                 await self._read(plan)
             with self._beginning:
+                await self._learned.recall()
                 self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
             async with anyio.create_task_group() as beside:
                 if plan is not None and not plan_first:
@@ -282,6 +285,7 @@ class Loader:
             with scope:
                 end = await Work(self._bench, claim).run()
                 await self._judge(claim, end)
+                await self._learned.note()
                 with unharmed(lambda _: self._log.warning("listener_failed", exc_info=True)):
                     self._on_end(claim.row, end)
         except LeaseLost as lost:

@@ -46,6 +46,7 @@ def _sentences(report: ServerReport) -> tuple[str, ...]:
         f"server         {report.url}, version {report.version or 'not told'}",
         f"user           {report.user}",
         f"chunk size     {amount(report.chunk_size)} granted",
+        f"encodings      {', '.join(report.encodings) or 'none: chunks cannot be sent to this server'}",
         f"document size  {largest}",
         f"round trip     {report.round_trip * 1000:.1f} ms",
     )

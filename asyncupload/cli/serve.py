@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from asyncupload.emulator import FAULTS, VARIANTS, Emulator, everywhere, rates, together
+from asyncupload.emulator import FAULTS, GENERATIONS, VARIANTS, Emulator, everywhere, rates, together
 from asyncupload.emulator.names import exact_path
 from asyncupload.emulator.scripts import require_operations
 
@@ -119,6 +119,13 @@ def _seconds(name: str, default: float, meaning: str) -> Callable[[Command], Com
     help="A folder's rule, as /Library:AllowableFileTypes=.pdf,.docx or NewDocuments=disallows; may be repeated.",
 )
 @option("--document-max-size", type=click.IntRange(min=0), default=0, metavar="BYTES", help="No larger documents.")
+@option(
+    "--generation",
+    type=click.Choice(sorted(GENERATIONS)),
+    default="2026",
+    show_default=True,
+    help="Which server to play: the one of today's pages, or the one that a real server's WSDL of 2019 describes.",
+)
 @option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same trouble.")
 @option(
     "--variant",
@@ -143,6 +150,7 @@ def serve(
     missing: frozenset[str],
     rule: dict[str, dict[str, str]],
     document_max_size: int,
+    generation: str,
     seed: int,
     variant: tuple[str, ...],
     voice: Voice,
@@ -158,6 +166,7 @@ def serve(
                 host=host,
                 port=port,
                 script=together(rates(fault, seed=seed), everywhere(trouble, seed=seed + 1)),
+                generation=generation,
                 variants=variant,
                 missing=missing,
                 rules=rule,

@@ -10,6 +10,7 @@ It reads the vendor's pages independently of the client: it shares no code with 
 
 from asyncupload.emulator.exchange import CallRecord
 from asyncupload.emulator.faults import FAULTS, PASSING, Fault
+from asyncupload.emulator.generations import GENERATIONS
 from asyncupload.emulator.handlers import UploadHandler
 from asyncupload.emulator.library import Document, Version
 from asyncupload.emulator.scripts import Call, Hit, Script, at, everywhere, once, rates, together
@@ -19,6 +20,7 @@ from asyncupload.emulator.variants import VARIANTS
 
 __all__ = [
     "FAULTS",
+    "GENERATIONS",
     "PASSING",
     "VARIANTS",
     "Call",

@@ -12,11 +12,13 @@ from aiohttp import web
 from asyncupload.emulator import soap, wsdl
 from asyncupload.emulator.exchange import CallRecord, Exchange, Measures
 from asyncupload.emulator.faults import composed, fault
+from asyncupload.emulator.generations import Generation
+from asyncupload.emulator.host import filtered
 from asyncupload.emulator.incoming import Incoming, Way
-from asyncupload.emulator.operations import OPERATIONS, SIGNATURES, Operation
+from asyncupload.emulator.operations import OPERATIONS, Operation
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.outages import Outages
-from asyncupload.emulator.pages import page
+from asyncupload.emulator.pages import no_forms, no_such_operation, page
 from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
 
@@ -32,6 +34,7 @@ class App:
     def __init__(
         self,
         desk: Desk,
+        generation: Generation,
         prefix: str,
         script: Script,
         calls: list[CallRecord],
@@ -39,6 +42,7 @@ class App:
         outages: Outages,
     ) -> None:
         self._desk = desk
+        self._generation = generation
         self._outages = outages
         self._route = re.compile(rf"/*{re.escape(prefix.strip('/'))}/+srv\.asmx(?:/+(\w+))?/*", re.IGNORECASE)
         self._script = script
@@ -49,29 +53,39 @@ class App:
         self._closed_on_reuse: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._outages.recycling:
-            return _response(page(502))
+        before = page(502) if self._outages.recycling else filtered(request)
+        if before is not None:
+            return _response(before)
         match = self._route.fullmatch(request.path)
         if match is None:
             return web.Response(status=404)
         if match[1] is None:
             return await self._service(request)
-        operation = OPERATIONS.get(match[1].lower())
+        operation = self._operation(match[1])
+        if self._desk.how.no_forms:
+            return _response(no_forms(match[1]))
         if operation is None:
-            return web.Response(status=404)
+            return (
+                _response(no_such_operation(match[1])) if self._desk.how.classic_binding else web.Response(status=404)
+            )
         return await self._call(self._incoming(request, soap=False), operation)
+
+    def _operation(self, name: str) -> Operation | None:
+        """Also one that this server lacks and another has: that is a call, and its answer says so."""
+        return self._generation.operations.get(name.lower()) or OPERATIONS.get(name.lower())
 
     async def _service(self, request: web.BaseRequest) -> web.StreamResponse:
         """What is asked of the service itself: about it by GET, an operation in an envelope by POST."""
         if request.method == "GET":
             return _response(self._about(request))
         incoming = self._incoming(request, soap=True)
+        version = incoming.soap or soap.SOAP_11
         try:
-            operation = await self._asked(incoming)
+            operation = await self._asked(incoming, version)
         except Unread as unread:
             return _response(rejected_reply(unread, self._desk.how))
         except Rejected as rejected:
-            return _response(soap.fault(rejected.detail))
+            return _response(soap.fault(rejected.detail, version))
         return await self._call(incoming, operation)
 
     def _about(self, request: web.BaseRequest) -> Reply:
@@ -80,21 +94,24 @@ class App:
         if self._desk.how.no_soap:
             return page(404)
         address = f"{request.scheme}://{request.headers.get('Host', 'localhost')}{request.path}"
-        return wsdl.wsdl(self._signatures(), address)
+        return wsdl.wsdl(self._signatures(), address, soap_12=self._desk.how.soap_12)
 
     def _signatures(self) -> wsdl.Signatures:
-        return {name: fields for name, fields in SIGNATURES.items() if name not in self._desk.missing}
+        signatures = self._generation.signatures
+        return {name: fields for name, fields in signatures.items() if name not in self._desk.missing}
 
-    async def _asked(self, incoming: Incoming) -> Operation:
+    async def _asked(self, incoming: Incoming, version: soap.Version) -> Operation:
         """The operation that is asked for in SOAP; its body is read for it only if no SOAPAction says it."""
         if self._desk.how.no_soap:
             raise Unread(404, "this server speaks no SOAP")
         if incoming.request.method != "POST":
             raise Unread(405, f"{incoming.request.method} is not a method of this service")
-        if incoming.request.content_type != "text/xml":
-            raise Unread(415, "SOAP 1.1 is text/xml")
-        name = soap.action(incoming.header("SOAPAction")) or soap.first_in_body(await incoming.body())
-        operation = OPERATIONS.get(name.lower())
+        known = {soap.SOAP_11} | ({soap.SOAP_12} if self._desk.how.soap_12 else set())
+        if incoming.request.content_type not in {one.content_type for one in known}:
+            raise Unread(415, f"SOAP is {' or '.join(sorted(one.content_type for one in known))}")
+        name = soap.action(incoming.header("SOAPAction"), incoming.header("Content-Type"))
+        name = name or soap.first_in_body(await incoming.body(), version)
+        operation = self._operation(name)
         if operation is None or operation.name != name:
             raise Rejected(400, f"{name} is no operation of this service")
         return operation

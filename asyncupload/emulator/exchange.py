@@ -155,7 +155,8 @@ class Exchange:
 
     def dressed(self, reply: Reply) -> Reply:
         """The reply in an envelope, if that is how the call came."""
-        return soap.enveloped(self.operation.name, reply) if self._incoming.way == "soap" else reply
+        version = self._incoming.soap
+        return reply if version is None else soap.enveloped(self.operation.name, reply, version)
 
     def refused(self, rejected: Rejected) -> Reply:
         """The answer to a request that reached no operation."""
@@ -268,23 +269,24 @@ class Exchange:
 
     def _missing(self) -> Reply:
         """How a server says that it has no such operation. In an envelope it is a fault whatever else it says."""
-        if self._incoming.way == "soap":
-            return soap.no_such_action(self.operation.name)
+        if self._incoming.soap is not None:
+            return soap.no_such_action(self.operation.name, self._incoming.soap)
         return pages.page(404) if self._desk.how.missing_404 else pages.no_such_operation(self.operation.name)
 
     async def _received(self) -> Callable[[], Form]:
         incoming, operation, cookie = self._incoming, self.operation, self._incoming.cookie
+        classic = self._desk.how.classic_binding
         if incoming.request.method not in {"GET", "POST"}:
             raise Unread(405, f"{incoming.request.method} is not a method of {operation.name}")
         if incoming.way == "query":
             if not operation.takes("GET", self._desk.how):
                 raise Unread(415, f"{operation.name} takes bytes, which a query string cannot carry")
-            return lambda: read_pairs(incoming.query, cookie)
-        body = await incoming.body()
-        if incoming.way == "soap":
+            return lambda: read_pairs(incoming.query, cookie, classic=classic)
+        body, version = await incoming.body(), incoming.soap
+        if version is not None:
             exactly = operation.fields if self._desk.how.case_soap else None
-            return lambda: soap.read_envelope(body, operation.name, cookie, exactly)
-        return lambda: read_form(incoming.header("Content-Type"), body, cookie)
+            return lambda: soap.read_envelope(body, operation.name, cookie, exactly, version=version, classic=classic)
+        return lambda: read_form(incoming.header("Content-Type"), body, cookie, classic=classic)
 
 
 def _has_unread(transport: asyncio.Transport) -> bool:

@@ -1,19 +1,21 @@
 """What came in: the fields of a query string, of a urlencoded form or of a multipart form; of an envelope, too.
 
 Field names are looked up without regard to case, because the vendor's own samples spell them both ways.
-Of several fields of one name the first counts.
+Of several fields of one name the first counts, but to ASP.NET's own web services, where they are the bytes of a chunk.
 """
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from asyncupload.emulator.fields import Field
 from asyncupload.emulator.replies import Rejected
 
+_LARGEST_OCTET = 255
 _INT16 = 1 << 15
+_INT32 = 1 << 31
 _INT64 = 1 << 63
 # The three characters of base64 that a form escapes. None of them can begin or complete another escape, so
 # they may be put back first; unquote_to_bytes alone takes six times as long for a chunk.
@@ -35,37 +37,44 @@ class Form:
     """The fields of one request. `texts` and `files` have lower-case names; `cookie` is the one named ticket.
 
     A part of a multipart form is a file if it has a file name, whatever its content type. `soap` says that the
-    fields are the elements of an envelope.
+    fields are the elements of an envelope, `classic` that they are bound as by ASP.NET's own web services: `repeated`
+    are the second and further values of a name.
     """
 
     texts: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, memoryview] = field(default_factory=dict)
     cookie: str = ""
     soap: bool = False
+    classic: bool = False
+    repeated: dict[str, list[bytes]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """The field as text, empty if it is missing."""
         return self.texts.get(name.lower(), b"").decode("utf-8", "replace")
 
     def number(self, name: str) -> int:
-        """0 if missing. Also beyond 32 bits, as an offset into a large file has to be."""
+        """0 if missing. Also beyond 32 bits, as an offset into a large file has to be; but not to a classic server."""
         text = self.text(name).strip()
-        if not text:
+        if not text and name.lower() not in self._bound:
             return 0
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -_INT64 <= int(text) < _INT64:
-            raise Rejected(400, f"{name} is not a whole number")
+        limit = _INT32 if self.classic else _INT64
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -limit <= int(text) < limit:
+            raise self._unconvertible(name, text, "is not a whole number", "Int32")
         return int(text)
 
     def flag(self, name: str) -> bool:
         """False if missing. ``1`` and ``0`` are booleans in SOAP only."""
         text = self.text(name).strip().lower()
-        yes, no = ({"true", "1"}, {"false", "0", ""}) if self.soap else ({"true"}, {"false", ""})
-        if text not in yes | no:
-            raise Rejected(400, f"{name} is neither true nor false")
+        yes, no = ({"true", "1"}, {"false", "0"}) if self.soap else ({"true"}, {"false"})
+        if text not in yes | no and (text or name.lower() in self._bound):
+            raise self._unconvertible(name, text, "is neither true nor false", "Boolean")
         return text in yes
 
     def octets(self, name: str) -> bytes | memoryview:
-        """A file part's bytes as they are, or the bytes that a text field holds in base64."""
+        """A file part's bytes as they are, or the bytes that a text field holds in base64; to a classic server one
+        decimal number per byte."""
+        if self.classic and not self.soap:
+            return bytes(map(self._octet, [self.texts.get(name.lower(), b""), *self.repeated.get(name.lower(), ())]))
         raw = self.files.get(name.lower())
         if raw is not None:
             return raw
@@ -82,8 +91,7 @@ class Form:
     def bind(self, fields: Iterable[Field]) -> None:
         """Refuse the request (400) before an operation looks at it, as the framework's model binding does."""
         for one in fields:
-            if one.required and not self.has(one.name):
-                raise Rejected(400, f"{one.name} is required")
+            self._require(one)
             if one.kind in {"int", "short"}:
                 self.number(one.name)
             if one.kind == "short" and not -_INT16 <= self.number(one.name) < _INT16:
@@ -91,15 +99,39 @@ class Form:
             if one.kind == "bool":
                 self.flag(one.name)
 
+    def _require(self, one: Field) -> None:
+        if not self.classic:
+            if one.required and not self.has(one.name):
+                raise Rejected(400, f"{one.name} is required")
+        elif not self.soap and one.name.lower() not in self.texts:
+            raise Rejected(400, f"Missing parameter: {one.name}.")
+        elif one.kind == "bytes" and not self.has(one.name):
+            raise Rejected(500, "Object reference not set to an instance of an object.")
 
-def read_form(content_type: str, body: bytes | bytearray, cookie: str = "") -> Form:
+    @property
+    def _bound(self) -> Collection[str]:
+        """The fields that are converted even if there is nothing in them."""
+        return self.texts if self.classic and not self.soap else ()
+
+    def _unconvertible(self, name: str, text: str, why: str, kind: str) -> Rejected:
+        return Rejected(400, f"Cannot convert {text} to System.{kind}." if self.classic else f"{name} {why}")
+
+    def _octet(self, written: bytes) -> int:
+        if not written.isdigit() or int(written) > _LARGEST_OCTET:
+            raise Rejected(400, f"Cannot convert {written.decode('utf-8', 'replace')} to System.Byte.")
+        return int(written)
+
+
+def read_form(content_type: str, body: bytes | bytearray, cookie: str = "", *, classic: bool = False) -> Form:
     """The fields of a POST body. Rejected: 415 for a content type that is no form, 400 for broken multipart.
 
-    The files of a multipart form are views of `body`, not copies.
+    The files of a multipart form are views of `body`, not copies. A `classic` server reads none.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if not body or kind == "application/x-www-form-urlencoded":
-        return read_pairs(bytes(body), cookie)
+        return read_pairs(bytes(body), cookie, classic=classic)
+    if classic:
+        raise Rejected(400, f"Request format is invalid: {content_type}.")
     if kind != "multipart/form-data":
         raise Rejected(415, f"no form can be read from {kind or 'a body without a content type'}")
     match = _BOUNDARY.search(content_type)
@@ -108,12 +140,16 @@ def read_form(content_type: str, body: bytes | bytearray, cookie: str = "") -> F
     return _read_parts(body, (match[1] or match[2]).encode(), cookie)
 
 
-def read_pairs(pairs: bytes, cookie: str = "") -> Form:
+def read_pairs(pairs: bytes, cookie: str = "", *, classic: bool = False) -> Form:
     """The fields of a query string or of a urlencoded body."""
-    form = Form(cookie=cookie)
+    form = Form(cookie=cookie, classic=classic)
     for pair in pairs.split(b"&"):
         name, _, value = pair.partition(b"=")
-        form.texts.setdefault(_plain(name).decode("utf-8", "replace").lower(), _plain(value))
+        key = _plain(name).decode("utf-8", "replace").lower()
+        if key not in form.texts:
+            form.texts[key] = _plain(value)
+        else:
+            form.repeated.setdefault(key, []).append(_plain(value))
     return form
 
 
@@ -150,18 +186,29 @@ def _read_parts(body: bytes | bytearray, boundary: bytes, cookie: str) -> Form:
 def _part_bounds(body: bytes | bytearray, boundary: bytes) -> Iterator[tuple[int, int]]:
     """Where each part (headers included) starts and ends. Searched by hand: a chunk's part is one `find`.
 
-    A boundary counts only if its line ends after it: a chunk may hold the same bytes with more behind them.
+    A boundary counts only if its line ends after it: a chunk may hold the same bytes with more behind them. What stands
+    before the first one, or behind the last, is not a part.
     """
-    opening, closing = b"--" + boundary, b"\r\n--" + boundary
-    if not body.startswith(opening):
-        raise Rejected(400, "the multipart form does not start with its boundary")
-    at = len(opening)
+    line = b"--" + boundary
+    before = 0 if body.startswith(line) and _ends_line(body, len(line)) else _find_line(body, b"\r\n" + line, 0) + 2
+    if before == 1:
+        raise Rejected(400, "the multipart form does not hold its boundary")
+    at = before + len(line)
     while not body.startswith(b"--", at):
         start = at
-        at = body.find(closing, start)
-        while at >= 0 and not body.startswith((b"\r\n", b"--"), at + len(closing)):
-            at = body.find(closing, at + 1)
+        at = _find_line(body, b"\r\n" + line, start)
         if at < 0:
             raise Rejected(400, "the multipart form is cut off")
         yield start, at
-        at += len(closing)
+        at += len(line) + 2
+
+
+def _find_line(body: bytes | bytearray, line: bytes, start: int) -> int:
+    at = body.find(line, start)
+    while at >= 0 and not _ends_line(body, at + len(line)):
+        at = body.find(line, at + 1)
+    return at
+
+
+def _ends_line(body: bytes | bytearray, at: int) -> bool:
+    return body.startswith((b"\r\n", b"--"), at)

@@ -6,6 +6,7 @@ from typing import Literal
 from aiohttp import web
 
 from asyncupload.emulator.replies import Unread
+from asyncupload.emulator.soap import SOAP_11, SOAP_12, Version
 
 Way = Literal["query", "form", "multipart", "soap"]
 """How a call was asked: by GET, by a urlencoded or a multipart form, or in an envelope."""
@@ -21,6 +22,13 @@ class Incoming:
         self._limit = limit
         self._limit_status = limit_status
         self._body: bytearray | None = None
+
+    @property
+    def soap(self) -> Version | None:
+        """Which SOAP it speaks, if it does."""
+        if self.way != "soap":
+            return None
+        return SOAP_12 if self.request.content_type == SOAP_12.content_type else SOAP_11
 
     @property
     def transport(self) -> asyncio.Transport | None:

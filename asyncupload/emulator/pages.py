@@ -23,10 +23,37 @@ def page(status: int, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(status, "text/html", body.encode(), headers or {})
 
 
+def query_too_long() -> Reply:
+    """As IIS filters a request (404.15), to those who are not on its own machine."""
+    title = "404 - File or directory not found."
+    text = "The resource you are looking for might have been removed, had its name changed, or is unavailable."
+    body = f"<html><head><title>{title}</title></head><body><h2>{title}</h2><h3>{text}</h3></body></html>"
+    return Reply(404, "text/html", body.encode())
+
+
+def bad_request(*, too_long: bool) -> Reply:
+    """As Windows refuses what never becomes a request."""
+    title = "Bad Request - Request Too Long" if too_long else "Bad Request"
+    why = "The size of the request headers is too long." if too_long else "The request is badly formed."
+    body = (
+        f"<html><head><title>Bad Request</title></head><body><h2>{title}</h2><p>HTTP Error 400. {why}</p></body></html>"
+    )
+    return Reply(400, "text/html", body.encode())
+
+
 def no_such_operation(name: str) -> Reply:
     """As ASP.NET's older web services say it."""
     text = (
         f"System.InvalidOperationException: {name} Web Service method name is not valid.\r\n   at System.Web.Services"
+    )
+    return Reply(500, "text/plain", text.encode())
+
+
+def no_forms(name: str) -> Reply:
+    """As they say that they are asked in SOAP only."""
+    text = (
+        "System.InvalidOperationException: Request format is unrecognized for URL unexpectedly ending in "
+        f"'/{name}'.\r\n   at System.Web.Services.Protocols"
     )
     return Reply(500, "text/plain", text.encode())
 

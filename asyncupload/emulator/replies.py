@@ -60,7 +60,8 @@ class Unread(Rejected):
 class Reply:
     """What is written to the socket. `done` says whether the operation did its work.
 
-    `rejected` says why the request reached no operation, None if it did or if a fault stands here.
+    `rejected` says why the request reached no operation, None if it did or if a fault stands here; `senders` says that
+    the request is to blame for it.
     """
 
     status: int
@@ -69,6 +70,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
     rejected: str | None = None
+    senders: bool = True
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -110,12 +112,29 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
 
 def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     """Their body is described nowhere (question 13); a small problem document is what the framework makes."""
+    if how.classic_binding and not isinstance(rejected, Unread):
+        return _exception(rejected)
     if how.empty_errors:
-        return Reply(rejected.status, "text/plain", b"", rejected=rejected.detail)
+        return _rejection(rejected, rejected.status, "text/plain", "")
     body = json.dumps(
         {"status": rejected.status, "title": "The request was not understood.", "detail": rejected.detail}
     )
-    return Reply(rejected.status, "application/problem+json", body.encode(), rejected=rejected.detail)
+    return _rejection(rejected, rejected.status, "application/problem+json", body)
+
+
+def _exception(rejected: Rejected) -> Reply:
+    """As ASP.NET's own web services tell whatever they did not expect: its text and where it was thrown."""
+    kind = "InvalidOperationException" if rejected.detail.startswith(("Request", "Missing")) else "ArgumentException"
+    text = (
+        f"System.{kind}: {rejected.detail}\r\n   at System.Web.Services.Protocols.HttpServerProtocol.ReadParameters()"
+        "\r\n   at System.Web.Services.Protocols.WebServiceHandler.CoreProcessRequest()\r\n"
+    )
+    return _rejection(rejected, 500, "text/plain", text)
+
+
+def _rejection(rejected: Rejected, status: int, kind: str, text: str) -> Reply:
+    senders = rejected.status != HTTPStatus.INTERNAL_SERVER_ERROR
+    return Reply(status, kind, text.encode(), rejected=rejected.detail, senders=senders)
 
 
 def _document(attributes: Mapping[str, str], inside: str, root: Root, how: Behaviour) -> Reply:

@@ -27,7 +27,9 @@ from asyncupload.emulator.exchange import (
     CallRecord,
     Measures,
 )
+from asyncupload.emulator.generations import generation as find_generation
 from asyncupload.emulator.handlers import LARGEST_CHUNK, SMALLEST_CHUNK, UploadHandler
+from asyncupload.emulator.host import Host
 from asyncupload.emulator.library import ROOT, Document
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.outages import Outages
@@ -56,6 +58,7 @@ class Emulator:
         port: int = 0,
         prefix: str = "",
         script: Script | None = None,
+        generation: str = "2026",
         variants: Iterable[str] = (),
         missing: Iterable[str] = (),
         ssl_context: ssl.SSLContext | None = None,
@@ -83,6 +86,8 @@ class Emulator:
             port: 0 takes a free one, and keeps it for the next start of this object.
             prefix: the virtual directory, for example ``/InfoRouter``.
             script: says which fault, if any, hits a call.
+            generation: which server is played, a name from GENERATIONS: ``2026`` is the one that today's pages
+                describe, ``2019`` the one that a real server's WSDL of that year does.
             variants: names from VARIANTS.
             missing: operations that this server does not have: HTTP 500 with ASP.NET's words, or what a variant says,
                 and a fault to those who ask in SOAP. ValueError for a name that no operation has.
@@ -106,14 +111,15 @@ class Emulator:
         if not 1 <= default_chunk_size <= LARGEST_CHUNK:
             raise ValueError(f"default_chunk_size must lie between 1 and {LARGEST_CHUNK}: {default_chunk_size}")
         self.calls: list[CallRecord] = []
+        self._generation = find_generation(generation)
         self._store = Store(Path(data), {"demo": "demo"} if users is None else users)
         self._desk = Desk(
             self._store,
-            behaviour(variants),
+            behaviour(self._generation.variants.union(variants)),
             default_chunk_size,
             document_max_size,
             chunk_sizes,
-            require_operations(missing),
+            require_operations(missing) | self._generation.missing,
             {names.exact_path(path).lower(): own for path, own in (rules or {}).items()},
         )
         self._folders = tuple(names.exact_path(folder) for folder in folders)
@@ -288,9 +294,9 @@ class Emulator:
             parent = library.subfolder(parent.id, name) or library.make_folder(parent, name)
 
     async def _listen(self) -> None:
-        app = App(self._desk, self._prefix, self._hit, self.calls, self._measures, self._outages)
+        app = App(self._desk, self._generation, self._prefix, self._hit, self.calls, self._measures, self._outages)
         # A request whose client has gone is cancelled; only the store's own work, and what runs on, goes on.
-        server = web.Server(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
+        server = Host(app, handler_cancellation=True, read_bufsize=_READ_BUFFER, access_log=None)
         self._server, self._app = server, app
         await self._serve(server)
 

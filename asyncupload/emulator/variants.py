@@ -23,7 +23,7 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "namespaced-roots": "answers lie in the namespace of the service (row 7)",
         "no-errorcode": "failures carry their text only, as older servers do (row 8)",
         "lowercase-errorcode": "the error code's attribute is spelled errorcode (row 8)",
-        "old-handler-text": "a handler that is no GUID, or not there, is an invalid upload handler (row 9)",
+        "old-handler-text": "a handler that is no GUID is invalid, one that is not there was not found (row 9)",
         "lenient-consume": "a refused finalize leaves the upload handler usable (row 12)",
         "ticket-bound": "an upload handler serves the ticket that it was made with, and no other (row 13)",
         "unbound": "an upload handler serves every user (row 13)",
@@ -58,6 +58,11 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "no-soap": "there is no SOAP: an envelope is HTTP 404, and so is the WSDL (section d)",
         "case-soap": "an element in SOAP whose case is not that of the WSDL is null (section d)",
         "limit-at-chunk": "a document grows beyond document_max_size in no chunk (question 15)",
+        "classic-binding": "forms are bound as by ASP.NET's own web services: a chunk is repeated decimal values, "
+        "numbers have 32 bits, fields must be there but may be empty, what cannot be bound is HTTP 500 (real server)",
+        "no-forms": "there are neither forms nor queries, as ASP.NET's own web services have it unless told otherwise: "
+        "HTTP 500 with its words (real server)",
+        "soap-12": "SOAP 1.2 is spoken as well (real server)",
         "missing-404": "an operation that is missing is HTTP 404, not 500 with ASP.NET's words (section c)",
         "slow-finalize": "every finalize takes `slow` seconds, runs on if its connection goes, and uses its handler up "
         "at its end (section c)",
@@ -119,6 +124,9 @@ class Behaviour:
     no_soap: bool = False
     case_soap: bool = False
     limit_at_chunk: bool = False
+    classic_binding: bool = False
+    no_forms: bool = False
+    soap_12: bool = False
     missing_404: bool = False
     slow_finalize: bool = False
     no_lock: bool = False

@@ -10,11 +10,11 @@ _TYPES = {"string": "string", "int": "int", "short": "short", "bool": "boolean",
 _SPACES = {
     "xmlns:wsdl": "http://schemas.xmlsoap.org/wsdl/",
     "xmlns:soap": "http://schemas.xmlsoap.org/wsdl/soap/",
+    "xmlns:soap12": "http://schemas.xmlsoap.org/wsdl/soap12/",
     "xmlns:s": "http://www.w3.org/2001/XMLSchema",
     "xmlns:tns": NAMESPACE,
     "targetNamespace": NAMESPACE,
 }
-_LITERAL = element("soap:body", {"use": "literal"})
 # ASMX describes a result that is an XmlElement as anything at all, text between included.
 _ANYTHING = element(
     "s:complexType", {"mixed": "true"}, element("s:sequence", {}, element("s:any", {"processContents": "lax"}))
@@ -24,8 +24,9 @@ Signatures = Mapping[str, tuple[Field, ...]]
 """Name of an operation to its fields, in the order in which both are told."""
 
 
-def wsdl(signatures: Signatures, address: str) -> Reply:
-    """WSDL 1.1: document/literal wrapped, one port type, one SOAP 1.1 binding, one service at `address`."""
+def wsdl(signatures: Signatures, address: str, *, soap_12: bool = False) -> Reply:
+    """WSDL 1.1: document/literal wrapped, one port type, a binding for each SOAP, one service at `address`."""
+    bindings = ("soap", "soap12") if soap_12 else ("soap",)
     schema = element(
         "s:schema",
         {"elementFormDefault": "qualified", "targetNamespace": NAMESPACE},
@@ -35,8 +36,8 @@ def wsdl(signatures: Signatures, address: str) -> Reply:
         element("wsdl:types", {}, schema),
         _each(signatures, _messages),
         element("wsdl:portType", {"name": "srvSoap"}, _each(signatures, _ported)),
-        _binding(signatures),
-        _service(address),
+        *(_binding(signatures, soap) for soap in bindings),
+        _service(address, bindings),
     )
     text = '<?xml version="1.0" encoding="utf-8"?>' + element("wsdl:definitions", _SPACES, "".join(parts))
     return Reply(200, "text/xml", text.encode())
@@ -86,20 +87,30 @@ def _ported(name: str) -> str:
     return element("wsdl:operation", {"name": name}, asked + answered)
 
 
-def _binding(signatures: Signatures) -> str:
+def _binding(signatures: Signatures, soap: str) -> str:
     transport = {"transport": "http://schemas.xmlsoap.org/soap/http", "style": "document"}
-    inside = element("soap:binding", transport) + _each(signatures, _bound)
-    return element("wsdl:binding", {"name": "srvSoap", "type": "tns:srvSoap"}, inside)
+    inside = element(f"{soap}:binding", transport) + _each(signatures, lambda name: _bound(name, soap))
+    return element("wsdl:binding", {"name": _port(soap), "type": "tns:srvSoap"}, inside)
 
 
-def _bound(name: str) -> str:
-    action = element("soap:operation", {"soapAction": NAMESPACE + name, "style": "document"})
-    ways = element("wsdl:input", {}, _LITERAL) + element("wsdl:output", {}, _LITERAL)
+def _port(soap: str) -> str:
+    return f"srv{soap.capitalize()}"
+
+
+def _bound(name: str, soap: str) -> str:
+    action = element(f"{soap}:operation", {"soapAction": NAMESPACE + name, "style": "document"})
+    literal = element(f"{soap}:body", {"use": "literal"})
+    ways = element("wsdl:input", {}, literal) + element("wsdl:output", {}, literal)
     return element("wsdl:operation", {"name": name}, action + ways)
 
 
-def _service(address: str) -> str:
-    port = element(
-        "wsdl:port", {"name": "srvSoap", "binding": "tns:srvSoap"}, element("soap:address", {"location": address})
+def _service(address: str, bindings: tuple[str, ...]) -> str:
+    ports = (
+        element(
+            "wsdl:port",
+            {"name": _port(soap), "binding": f"tns:{_port(soap)}"},
+            element(f"{soap}:address", {"location": address}),
+        )
+        for soap in bindings
     )
-    return element("wsdl:service", {"name": "srv"}, port)
+    return element("wsdl:service", {"name": "srv"}, "".join(ports))

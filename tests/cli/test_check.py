@@ -16,6 +16,7 @@ def test_in_words_it_names_the_server_the_user_and_what_is_granted(server: Serve
         f"server         {server.url}/srv.asmx, version 8.7.0.0",
         "user           jsmith",
         "chunk size     2.8 MiB granted",
+        "encodings      multipart, form, soap",
         "document size  not limited, or not told",
     ]
     assert re.fullmatch(r"round trip     \d+\.\d ms", round_trip)
@@ -32,6 +33,7 @@ def test_json_is_one_object_with_what_was_found_out(server: Server) -> None:
         "version": "8.7.0.0",
         "user": "jsmith",
         "chunk_size": 2 * CHUNK,
+        "encodings": ["multipart", "form", "soap"],
         "default_chunk_size": 262_144,
         "document_max_size": 0,
     }
@@ -73,6 +75,7 @@ def test_an_older_server_that_does_not_tell_its_limits_is_good_enough(here: Here
     assert "GetGeneralAppSettings" in asked
     assert "version 7.5" in ended.out
     assert "chunk size     256.0 KiB granted" in ended.out
+    assert "encodings      none" in ended.out
     assert "document size  not limited, or not told" in ended.out
 
 

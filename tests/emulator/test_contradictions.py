@@ -52,7 +52,9 @@ def test_every_row_is_played_or_has_its_reason() -> None:
 
 
 def test_every_variant_tells_where_it_is_from() -> None:
-    assert all(re.search(r"\((row|question) \d+\)|\(section [a-d]\)", meaning) for meaning in VARIANTS.values())
+    assert all(
+        re.search(r"\((row|question) \d+\)|\(section [a-d]\)|\(real server\)", meaning) for meaning in VARIANTS.values()
+    )
 
 
 def test_a_setting_that_is_named_as_a_reason_exists() -> None:

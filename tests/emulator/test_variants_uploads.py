@@ -147,10 +147,13 @@ async def test_padded_filehexcrc(tmp_path: Path) -> None:
     assert (varied["filehexcrc"], strict["filehexcrc"]) == (f"{zlib.crc32(SHORT):08x}", f"{zlib.crc32(SHORT):X}")
 
 
-@pytest.mark.parametrize("handler", ["nonsense", UNKNOWN])
-async def test_old_handler_text(tmp_path: Path, handler: str) -> None:
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [("nonsense", "Invalid upload handler."), (UNKNOWN, "The upload handler was not found or has expired.")],
+)
+async def test_old_handler_text(tmp_path: Path, handler: str, words: str) -> None:
     varied, strict = await with_and_without(tmp_path, "old-handler-text", lambda caller: caller.chunk(handler, b"data"))
-    assert (varied["error"], varied.code) == ("Invalid upload handler.", "4000")
+    assert (varied["error"], varied.code) == (words, "4000")
     assert strict["error"] != varied["error"]
 
 

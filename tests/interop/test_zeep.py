@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import zeep
 
+from asyncupload.emulator import GENERATIONS
 from asyncupload.emulator.operations import SIGNATURES
 
 from .serving import serving, stored
@@ -77,3 +78,66 @@ def test_every_operation_can_be_called(service: Any, name: str) -> None:
         for field in SIGNATURES[name]
     }
     assert "success" in attributes(service[name](**values))
+
+
+# ── by the names of a real server's description of 2019 ─────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module", params=["srvSoap", "srvSoap12"])
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """In SOAP 1.1, and in 1.2."""
+    folder = tmp_path_factory.mktemp("old")
+    with (
+        serving(folder, "--generation", "2019") as url,
+        zeep.Client(f"{url}/srv.asmx?WSDL", port_name=request.param) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield client.service
+
+
+def test_a_file_comes_up_and_is_compared_by_the_real_names(old: Any) -> None:
+    content = Random(2).randbytes(2 * CHUNK + 1000)
+    ticket = attributes(old.AuthenticateUser(UID="demo", PWD="demo"))["ticket"]
+    opened = attributes(old.CreateUploadHandler(AuthenticationTicket=ticket, PreferedChunkSize=CHUNK))
+    handler = opened["UploadHandler"]
+    for start in range(0, len(content), CHUNK):
+        chunk = content[start : start + CHUNK]
+        said = attributes(
+            old.UploadFileChunk(
+                AuthenticationTicket=ticket,
+                UploadHandler=handler,
+                FileChunk=chunk,
+                ChunkHEXCRC=f"{zlib.crc32(chunk):X}",
+                LastChunk=start + CHUNK >= len(content),
+            )
+        )
+        assert said["success"] == "true"
+    stored_as = attributes(
+        old.UploadDocumentWithHandler2(
+            AuthenticationTicket=ticket,
+            Path="/Library/zeep.bin",
+            UploadHandler=handler,
+            VersionComments="by its names",
+            MPVersionMajor=3,
+            MPVersionMinor=2,
+            MPVersionRevision=1,
+        )
+    )
+    number = int(stored_as["VersionId"])
+    told = attributes(
+        old.GetDownloadInfoByVersion(AuthenticationTicket=ticket, Path="/Library/zeep.bin", VersionNumber=number)
+    )
+    assert (int(told["Size"]), int(told["CRC32"], 16)) == (len(content), zlib.crc32(content))
+
+
+@pytest.mark.parametrize("name", GENERATIONS["2019"].signatures)
+def test_every_operation_of_2019_can_be_called(old: Any, name: str) -> None:
+    values = {
+        field.name: "" if field.name == "AuthenticationTicket" else SAMPLES[field.kind]
+        for field in GENERATIONS["2019"].signatures[name]
+    }
+    assert "success" in attributes(old[name](**values))
+
+
+def test_what_cannot_be_read_is_an_exception_in_either_soap(old: Any) -> None:
+    with pytest.raises(zeep.exceptions.Fault, match="Object reference not set"):
+        old.UploadFileChunk(AuthenticationTicket="", UploadHandler="", ChunkHEXCRC="0", LastChunk=True)

@@ -170,6 +170,12 @@ _TABLE = (
     Operation("GetFoldersAndDocuments2", listing.names_only, "root", _IN_A_FOLDER),
     Operation("GetDownloadInfo", downloads.info, "response", fields("AuthenticationTicket? Path")),
     Operation(
+        "GetDownloadInfoByVersion",
+        downloads.info_by_version,
+        "response",
+        fields("AuthenticationTicket? Path VersionNumber:int"),
+    ),
+    Operation(
         "GetDownloadHandler",
         downloads.open_latest,
         "response",

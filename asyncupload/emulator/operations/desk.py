@@ -107,12 +107,15 @@ class Desk:
         handler = None if wanted is None else self.store.handlers.find(wanted)
         if handler is not None and self.serves(handler, ticket):
             return handler
+        raise Refusal(4000, self._no_handler(wanted))
+
+    def _no_handler(self, wanted: str | None) -> str:
+        """The older page has a literal for what is no GUID, and says of the others only that there is an error."""
         if self.how.old_handler_text:
-            raise Refusal(4000, "Invalid upload handler.")
+            return "Invalid upload handler." if wanted is None else "The upload handler was not found or has expired."
         if wanted is None:
-            text = "The upload handler is not a handler. It is the GUID CreateUploadHandler answered with."
-            raise Refusal(4000, text)
-        raise Refusal(4000, "The upload handler cannot be found.")
+            return "The upload handler is not a handler. It is the GUID CreateUploadHandler answered with."
+        return "The upload handler cannot be found."
 
     def serves(self, handler: UploadHandler, ticket: Ticket) -> bool:
         """May the ticket's user have that handler?"""

@@ -19,6 +19,13 @@ def info(desk: Desk, form: Form) -> Answer:
     return Answer(_facts(document, desk.version(document, 0)))
 
 
+def info_by_version(desk: Desk, form: Form) -> Answer:
+    """GetDownloadInfoByVersion: the same of one version. The number is echoed, as by GetDownloadHandlerByVersion."""
+    desk.caller(form)
+    document, number = desk.document(form.text("Path")), form.number("VersionNumber")
+    return Answer({**_facts(document, desk.version(document, number)), "VersionNumber": str(number)})
+
+
 def open_latest(desk: Desk, form: Form) -> Answer:
     """GetDownloadHandler: the published version, or the latest if none is published."""
     return _opened(desk, form, 0)

@@ -1,0 +1,291 @@
+"""Against the server that a real WSDL of 2019 describes: no form carries a chunk there, and some operations are not."""
+
+import asyncio
+import io
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from between import between
+from conftest import FOLDER, PATIENT
+from troubled import count
+
+from asyncupload import (
+    AsyncUploadError,
+    ChecksumMismatch,
+    Client,
+    Event,
+    ForeignReply,
+    OperationMissing,
+    Outcome,
+    OutcomeUnknown,
+    Properties,
+    Restarted,
+)
+from asyncupload.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+CHUNK = PATIENT.chunk_size
+TO = f"{FOLDER}/report.bin"
+
+PLAIN_500 = (500, b"<html><head><title>500</title></head><body>Internal server error.</body></html>")
+"""What stands in place of the framework's words where it is told to keep them to itself."""
+
+
+def ways(server: Emulator) -> list[str]:
+    """Of the chunks that came in, without what was the same as the one before."""
+    chunks = (call.way for call in server.calls if call.operation == "UploadFileChunk")
+    return [way for way, _ in itertools.groupby(chunks)]
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+
+
+def on_disk(data: bytes, folder: Path) -> Path:
+    (folder / "source").write_bytes(data)
+    return folder / "source"
+
+
+SOURCES: dict[str, Callable[[bytes, Path], Any]] = {
+    "path": on_disk,
+    "file object": lambda data, _: io.BytesIO(data),
+    "stream": lambda data, _: pieces(data),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_auto_arrives_at_soap_by_itself(kind: str, tmp_path: Path) -> None:
+    """In the handler that it has, since the framework says that it could not read the form; and once for all."""
+    data, events = os.urandom(2 * CHUNK + 5), list[Event]()
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(SOURCES[kind](data, tmp_path), to=TO, on_event=events.append)
+        assert (await server.content(TO)).read_bytes() == data
+        assert (receipt.restarted, receipt.chunks, receipt.verified_by) == (0, 3, "staged checksum")
+        assert ways(server) == ["multipart", "soap"]
+        assert not any(isinstance(event, Restarted) for event in events)
+        assert count(server, "CreateUploadHandler") == 2, "one for the file, and one to try ways with"
+        assert await server.open_handlers() == []
+        await client.upload(data, to=f"{FOLDER}/next.bin")
+        assert ways(server) == ["multipart", "soap"]
+        assert count(server, "CreateUploadHandler") == 3
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_a_500_without_the_frameworks_words_leads_there_too(kind: str, tmp_path: Path) -> None:
+    """That may come of a chunk that was appended: a file goes into another handler, a stream is proved by its CRC."""
+    data = os.urandom(2 * CHUNK + 5)
+
+    def unsaid(operation: str, body: bytes) -> tuple[int, bytes] | None:
+        return PLAIN_500 if operation == "UploadFileChunk" else None
+
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=unsaid) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(SOURCES[kind](data, tmp_path), to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert receipt.restarted == 0
+        assert count(server, "CreateUploadHandler") == (3 if kind == "path" else 2 + (kind == "file object"))
+        assert await server.open_handlers() == []
+
+
+async def test_many_uploads_at_once_try_once(tmp_path: Path) -> None:
+    contents = {f"{FOLDER}/{number}": os.urandom(1000 + number) for number in range(8)}
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await asyncio.gather(*(client.upload(data, to=to) for to, data in contents.items()))
+        for to, data in contents.items():
+            assert (await server.content(to)).read_bytes() == data
+        assert count(server, "CreateUploadHandler") == len(contents) + 1
+        assert await server.open_handlers() == []
+
+
+async def test_a_500_that_passes_is_not_taken_for_the_encoding(tmp_path: Path) -> None:
+    """The same way is tried with a byte first."""
+    async with (
+        Emulator(tmp_path / "server") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        server.fail("refuse-500", operation="UploadFileChunk")
+        await client.upload(b"data", to=TO)
+        assert ways(server) == ["multipart"]
+
+
+async def test_a_server_that_takes_no_forms_is_spoken_to_in_soap_from_the_login_on(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", generation="2019", variants=["no-forms"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await client.upload(b"data", to=TO)
+        assert {call.way for call in server.calls} == {"soap"}
+
+
+async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) -> None:
+    """It says so with HTTP 500, in which every other word would leave the chunk's fate open."""
+    data = os.urandom(5 * CHUNK)
+    too_long = b"System.Web.HttpException: Maximum request length exceeded."
+
+    def limited(operation: str, body: bytes) -> tuple[int, bytes] | None:
+        return (500, too_long) if len(body) > 2 * CHUNK else None
+
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=limited) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=replace(PATIENT, chunk_size=4 * CHUNK)) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert (receipt.restarted, receipt.resent, receipt.chunks) == (0, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("generation", "variants", "taken"),
+    [
+        ("2019", (), ("soap",)),
+        ("2019", ("no-forms",), ("soap",)),
+        ("2026", (), ("multipart", "form", "soap")),
+        ("2026", ("no-multipart", "no-soap"), ("form",)),
+        ("2026", ("no-multipart", "no-base64", "no-soap"), ()),
+    ],
+)
+async def test_check_tells_what_was_tried(
+    generation: str, variants: tuple[str, ...], taken: tuple[str, ...], tmp_path: Path
+) -> None:
+    """On a handler that is deleted; the next upload begins with the first of them."""
+    async with (
+        Emulator(tmp_path / "server", generation=generation, variants=variants) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        assert (await client.check()).encodings == taken
+        assert await server.open_handlers() == []
+        before = len(server.calls)
+        if taken:
+            await client.upload(b"data", to=TO)
+            assert {call.way for call in server.calls[before:] if call.operation == "UploadFileChunk"} == {taken[0]}
+
+
+# ── operations that are not there ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("encoding", ["auto", "soap"])
+async def test_an_archive_is_not_sent_to_a_server_that_does_not_unpack(encoding: Any, tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding=encoding)) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(OperationMissing, match="nothing was sent") as caught:
+                await client.upload_zip(b"PK" * CHUNK, to=FOLDER)
+            assert caught.value.operation == "UploadZipWithHandler"
+        assert count(server, "CreateUploadHandler") == count(server, "UploadZipWithHandler") == 0
+
+
+async def test_a_server_that_keeps_its_description_to_itself_is_told_an_archive_once(tmp_path: Path) -> None:
+    """With all bytes there, it says that it has no such operation: that is no unknown outcome."""
+    async with (
+        Emulator(tmp_path / "server", missing=["UploadZipWithHandler"], variants=["no-soap"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        for kind in (ForeignReply, OperationMissing):
+            with pytest.raises(kind) as caught:
+                await client.upload_zip(b"PK" * 1000, to=FOLDER)
+            assert caught.value.outcome is Outcome.NOT_APPLIED
+        assert count(server, "UploadZipWithHandler") == 1
+        assert await server.open_handlers() == []
+
+
+@pytest.mark.parametrize("variants", [(), ("missing-404",)])
+@pytest.mark.parametrize("encoding", ["multipart", "soap"])
+@pytest.mark.parametrize("operation", ["UploadDocumentWithHandler1", "UploadDocumentWithHandler3"])
+async def test_a_request_to_store_that_the_server_does_not_know_is_no_unknown_outcome(
+    operation: str, encoding: Any, variants: tuple[str, ...], tmp_path: Path
+) -> None:
+    """But for a bare 404, which a gateway may say of what runs on behind it: then it is looked for, in vain."""
+    settings = replace(PATIENT, encoding=encoding, timeouts=replace(PATIENT.timeouts, settle=0.5))
+    given = Properties(description="x") if operation.endswith("3") else Properties()
+    async with (
+        Emulator(
+            tmp_path / "server", missing=[operation, "UploadNewDocumentWidthHandler"], variants=variants
+        ) as server,
+        Client(server.url, user="demo", password="demo", settings=settings) as client,
+    ):
+        with pytest.raises(AsyncUploadError) as caught:
+            await client.upload(b"data", to=TO, version_comment="x", properties=given)
+        assert isinstance(caught.value, OutcomeUnknown) is (bool(variants) and encoding != "soap")
+        if not isinstance(caught.value, OutcomeUnknown):
+            assert count(server, operation) == 1
+            assert await server.open_handlers() == []
+
+
+MISSING: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "the information by version": ("GetDownloadInfoByVersion",),
+    "all information": ("GetDownloadInfoByVersion", "GetDownloadInfo"),
+    "the download by version": ("GetDownloadHandlerByVersion",),
+    "all that goes by version": ("GetDownloadInfoByVersion", "GetDownloadHandlerByVersion"),
+    "all but the plainest": ("GetDownloadInfoByVersion", "GetDownloadInfo", "GetDownloadHandlerByVersion"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["auto", "soap"])
+@pytest.mark.parametrize("variants", [(), ("missing-404",)])
+@pytest.mark.parametrize("missing", MISSING)
+async def test_a_document_is_compared_and_fetched_with_what_there_is(
+    missing: str, variants: tuple[str, ...], encoding: Any, tmp_path: Path
+) -> None:
+    """And what is missing is asked for once."""
+    data, lacking = os.urandom(CHUNK + 5), MISSING[missing]
+    async with (
+        Emulator(tmp_path / "server", missing=lacking, variants=variants) as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding=encoding)) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        for _ in range(2):
+            assert (await client.verify(data, TO)).verified_by == "stored checksum"
+            assert (await client.verify(data, TO, deep=True)).verified_by == "bytes"
+            assert (await client.describe(TO)).size == len(data)
+            await client.download(TO, tmp_path / "back", version=receipt.version_id)
+            assert (tmp_path / "back").read_bytes() == data
+        assert {operation: count(server, operation) for operation in lacking} == dict.fromkeys(lacking, 1)
+
+
+async def test_size_and_checksum_of_a_version_are_told_without_staging_a_download(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"old", to=TO)
+        await client.upload(b"new!", to=TO)
+        assert (await client.describe(TO, version=receipt.version_id)).size == 3
+        assert (await client.describe(TO)).size == 4
+        await client.verify(b"new!", TO)
+        with pytest.raises(ChecksumMismatch, match="4 bytes are stored"):
+            await client.verify(b"other size", TO, deep=True)
+        assert count(server, "GetDownloadHandler") == count(server, "GetDownloadHandlerByVersion") == 0
+
+
+async def test_an_old_version_that_cannot_be_asked_for_is_not_mistaken_for_another(tmp_path: Path) -> None:
+    async with (
+        Emulator(tmp_path / "server", missing=MISSING["all that goes by version"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(b"old", to=TO)
+        await client.upload(b"new!", to=TO)
+        for _ in range(2):
+            with pytest.raises(OperationMissing, match="reads a version by its number"):
+                await client.download(TO, tmp_path / "back", version=receipt.version_id)
+        assert not (tmp_path / "back").exists()
+        assert (await client.describe(TO)).size == 4
