@@ -106,8 +106,10 @@ class Passes:
     def _allowed(self, reason: Reason) -> bool:
         """Whether one more pass is within the user's rules: their number, their time, their bytes."""
         rules, staging = self._staging.settings.retries, self._staging
-        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
-        limit = min(rules.restarts, 1) if reason in {Reason.MISMATCH, Reason.REFUSED} else rules.restarts
+        # Bytes that arrive wrong twice, a document refused twice, or two handlers at which the server fails, are no
+        # accident: more would change nothing.
+        once = reason in {Reason.MISMATCH, Reason.REFUSED, Reason.BROKEN}
+        limit = min(rules.restarts, 1) if once else rules.restarts
         if reason is Reason.TOO_LARGE:
             limit = HALVINGS
         again = staging.resent_bytes + staging.tally.sent

@@ -28,6 +28,7 @@ from .errors import (
     ForeignReply,
     HandlerLost,
     Outcome,
+    ServerError,
     SourceChanged,
 )
 from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened, Times
@@ -45,6 +46,7 @@ class Reason(Enum):
     MISMATCH = "other bytes are staged than were sent"
     TOO_LARGE = "chunks of its size are refused"
     REFUSED = "no document is made of it"
+    BROKEN = "the server fails at its chunks again and again"
 
 
 class StartOver(Exception):
@@ -318,6 +320,8 @@ class Staging:
             if self._change_encoding(error, chunk, encoding):
                 return await self._send_otherwise(error, handler, chunk, size, tally)
             self._try_smaller(error, handler, chunk)
+            if isinstance(error, ServerError) and error.unexpected and self._rereadable:  # it may be this handler's
+                raise StartOver(error, Reason.BROKEN) from error
             raise
         finally:
             chunk = chunk._replace(data=b"")  # an error's frames keep the functions within, and those its buffer
@@ -358,6 +362,8 @@ class Staging:
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED
+        if not self._rereadable:  # there is no other handler to turn to: as long as after an HTTP 500
+            error.most_attempts = None
 
     def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""

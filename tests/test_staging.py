@@ -28,6 +28,7 @@ from asyncupload import (
     Loss,
     Restarted,
     Retries,
+    ServerError,
 )
 from asyncupload.emulator import Call, Emulator, Script, at
 
@@ -455,6 +456,42 @@ async def test_without_a_checksum_of_the_whole_a_source_that_cannot_be_read_agai
         with pytest.raises(AsyncUploadError, match="the reply to chunk 1 was lost"):
             await client.upload(_pieces(os.urandom(2 * CHUNK)), to=TO)
         await _nothing_left(server)
+
+
+async def test_a_handler_at_which_the_server_fails_again_and_again_begins_anew(tmp_path: Path) -> None:
+    """It may be this handler's trouble, and is not the end of a file that can be read again."""
+    data, events = os.urandom(4 * CHUNK + 1), list[Event]()
+    async with against(tmp_path, variants=["broken-handlers"]) as (server, client):
+        receipt = await client.upload(data, to=TO, on_event=events.append)
+        await _stored_once(server, data)
+        assert (receipt.restarted, receipt.resent) == (1, 7)
+        (why,) = [event.reason for event in events if isinstance(event, Restarted)]
+        assert "SystemError:The process cannot access the file" in why
+
+
+async def test_a_server_that_fails_at_two_handlers_ends_it_in_its_own_words(tmp_path: Path) -> None:
+    """A full disk does not become emptier by more passes."""
+    data = os.urandom(4 * CHUNK + 1)
+
+    def full(call: Call) -> str | None:
+        return "disk-full" if call.operation == "UploadFileChunk" and call.number > 3 else None
+
+    async with against(tmp_path, full) as (server, client):
+        with pytest.raises(ServerError, match="not enough space on the disk") as caught:
+            await client.upload(data, to=TO)
+        assert "2 passes" in " ".join(caught.value.__notes__)
+        assert count(server, "CreateUploadHandler") == 2
+        await _nothing_left(server)
+
+
+async def test_a_stream_outlasts_a_server_that_fails_as_long_as_an_http_500(tmp_path: Path) -> None:
+    """There is no other handler to turn to; more failures in a row than a file is given in one."""
+    data, settings = os.urandom(2 * CHUNK), replace(PATIENT, retries=replace(PATIENT.retries, attempts=20))
+    hits = {("UploadFileChunk", number): "system-error" for number in range(2, 15)}
+    async with against(tmp_path, lambda call: hits.get((call.operation, call.number)), settings) as (server, client):
+        receipt = await client.upload(_pieces(data), to=TO)
+        await _stored_once(server, data)
+        assert (receipt.resent, receipt.restarted) == (13, 0)
 
 
 # ── a size that the server does not take ────────────────────────────────────────────────────────────────────────────

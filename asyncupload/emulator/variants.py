@@ -58,6 +58,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "at its end (section c)",
         "no-lock": "every Lock is refused (section c)",
         "no-unlock": "every UnLock is refused (section c)",
+        "broken-handlers": "every other upload handler, from the first, has SystemError for its fourth chunk and all "
+        "later ones (section 1.5)",
     }
 )
 
@@ -113,6 +115,7 @@ class Behaviour:
     slow_finalize: bool = False
     no_lock: bool = False
     no_unlock: bool = False
+    broken_handlers: bool = False
 
 
 def behaviour(names: Iterable[str]) -> Behaviour:
