@@ -82,6 +82,8 @@ class Remote:
     Attributes:
         wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
         asker: How requests travel.
+        pads_checksums: Whether checksums of chunks go out with eight digits, as far as is known: some servers compare
+            the text.
         creates_only: Whether a new document is made by the operation that can do nothing else, as far as is known.
     """
 
@@ -109,6 +111,7 @@ class Remote:
         self._login = anyio.Lock(fast_acquire=True)
         self._refused: LoginRefused | None = None
         self._generation = 0
+        self.pads_checksums = False
         self.creates_only = True
         self.name = ""
         self.wish = chunk_size
@@ -249,13 +252,18 @@ class Remote:
             )
         return Handler(grant)
 
-    async def send_chunk(self, handler: Handler, chunk: SealedChunk) -> int | None:
+    async def send_chunk(self, handler: Handler, chunk: SealedChunk, *, padded: bool = False) -> int | None:
         """Append one chunk; after the last, the server's checksum of everything staged, if it gives one.
+
+        Args:
+            handler: Where to.
+            chunk: What.
+            padded: How its checksum is spelled; see ``pads_checksums``.
 
         Raises:
             ChunkRefused: It was not appended, says the server: the same bytes may go again.
         """
-        call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
+        call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last, padded=padded)
         return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
 
     async def takes_no_more(self, handler: Handler) -> bool:

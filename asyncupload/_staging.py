@@ -20,6 +20,7 @@ from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._raised import raise_kept
 from ._remote import Handler
+from ._spelling import Spelling
 from .checkpoints import Checkpoints
 from .errors import (
     AsyncUploadError,
@@ -287,14 +288,15 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
-        encoding = self._remote.asker.encoding
+        encoding, spelling = self._remote.asker.encoding, Spelling(self._remote, chunk.crc32)
 
         async def attempt() -> int | None:
             nonlocal encoding
             encoding = self._remote.asker.encoding
             try:
-                return await self._remote.send_chunk(handler, chunk)
+                return await self._remote.send_chunk(handler, chunk, padded=spelling.choose())
             except AsyncUploadError as error:
+                spelling.note(error)
                 self._doubt(error, chunk, size, tally)
                 raise
 
@@ -319,13 +321,13 @@ class Staging:
         except AsyncUploadError as error:
             if self._change_encoding(error, chunk, encoding):
                 return await self._send_otherwise(error, handler, chunk, size, tally)
-            self._try_smaller(error, handler, chunk)
-            if isinstance(error, ServerError) and error.unexpected and self._rereadable:  # it may be this handler's
-                raise StartOver(error, Reason.BROKEN) from error
+            self._turn_to_another(error, handler, chunk)
             raise
         finally:
             chunk = chunk._replace(data=b"")  # an error's frames keep the functions within, and those its buffer
         self._remote.asker.encoding_works()
+        if spelling.found():
+            self._log.info("checksum_spelling_found", padded=spelling.padded)
         return answer
 
     async def _send_otherwise(
@@ -370,6 +372,12 @@ class Staging:
         # The last way leads back to the first, whatever was wrong with it: a SOAP fault is no foreign reply.
         refused = encoding is Encoding.SOAP or (isinstance(error, ForeignReply) and error.status in {400, 415})
         return chunk.number == 1 and refused and self._remote.asker.change_encoding(encoding)
+
+    def _turn_to_another(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
+        """Begin anew, if another handler may fare better."""
+        self._try_smaller(error, handler, chunk)
+        if isinstance(error, ServerError) and error.unexpected and self._rereadable:  # it may be this one's trouble
+            raise StartOver(error, Reason.BROKEN) from error
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""

@@ -224,12 +224,14 @@ def create_handler(ticket: Secret, wish: int) -> Call[Grant]:
     return Call("CreateUploadHandler", fields, read_grant)
 
 
-def send_chunk(ticket: Secret, handler: str, chunk: Buffer, crc: int, *, last: bool) -> Call[int | None]:
+def send_chunk(
+    ticket: Secret, handler: str, chunk: Buffer, crc: int, *, last: bool, padded: bool = False
+) -> Call[int | None]:
     """Appends a chunk. The last one's answer may carry the CRC-32 of all that is staged; None where it does not."""
     fields = (
         ("authenticationTicket", ticket),
         ("uploadHandler", handler),
-        ("chunkHEXCRC", _checksum.to_text(crc)),
+        ("chunkHEXCRC", _checksum.to_text(crc, padded=padded)),
         ("lastChunk", "true" if last else "false"),
     )
     return Call("UploadFileChunk", fields, lambda reply: reply.crc("filehexcrc"), LostReply.PROVE, chunk)

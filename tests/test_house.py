@@ -51,6 +51,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "_place",
         "_settle",
+        "_spelling",
         "_staging",
         "_passes",
         "_fetch",

@@ -5,13 +5,14 @@ import io
 import os
 import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from between import between
+from between import Between, between
 from conftest import FOLDER, PATIENT
 from troubled import against, count
 
@@ -580,6 +581,68 @@ async def test_a_source_that_cannot_be_read_again_tells_and_leaves_the_size_to_t
         receipt = await client.upload(_pieces(data), to=TO)
         await _stored_once(server, data)
     assert receipt.chunks == 2
+
+
+# ── a server that compares the text of checksums ────────────────────────────────────────────────────────────────────
+
+
+def _with_leading_zero(chunks: int) -> bytes:
+    """Bytes of which no chunk's checksum has eight digits."""
+    found = list[bytes]()
+    while len(found) < chunks:
+        data = os.urandom(CHUNK)
+        found.extend([data] if zlib.crc32(data) < 1 << 28 else [])
+    return b"".join(found)
+
+
+def _spellings(proxy: Between) -> list[int]:
+    """How many digits each chunk's checksum had that went."""
+    texts = (re.search(rb"chunkHEXCRC\"?\s+([0-9A-F]+)", body) for _, body in proxy.requests)
+    return [len(found[1]) for found in texts if found]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_that_compares_padded_text_is_understood_and_remembered(stream: bool, tmp_path: Path) -> None:
+    """Fault 59. Twice as documented, once with eight digits, and so from then on."""
+    data = _with_leading_zero(3)
+    async with (
+        Emulator(tmp_path / "server", variants=["padded-crc-text"]) as server,
+        between(server.url) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(_pieces(data) if stream else data, to=TO)
+        await _stored_once(server, data)
+        assert (receipt.resent, receipt.restarted) == (2, 0)
+        await client.upload(data, to=f"{FOLDER}/next.bin")
+        short, long = _spellings(proxy)[:2], _spellings(proxy)[2:]
+        assert max(short) < 8
+        assert long == 6 * [8]
+
+
+async def test_a_chunk_that_a_line_damages_is_spelled_otherwise_once(tmp_path: Path) -> None:
+    """Refused in either spelling, it was not that; and nothing wrong is remembered."""
+    data = _with_leading_zero(1)
+    hits = {("UploadFileChunk", number): "tryagain" for number in (1, 2, 3, 4)}
+    async with (
+        Emulator(tmp_path / "server", script=at(hits), variants=["unpadded-crc-text"]) as server,
+        between(server.url) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        await _stored_once(server, data)
+        assert receipt.resent == 4
+        assert [digits == 8 for digits in _spellings(proxy)] == [False, False, True, False, False]
+
+
+async def test_a_checksum_of_eight_digits_has_one_spelling(tmp_path: Path) -> None:
+    """What a line damages twice teaches nothing."""
+    data = b"data"
+    assert zlib.crc32(data) >= 1 << 28
+    hits = {("UploadFileChunk", number): "tryagain" for number in (1, 2)}
+    async with against(tmp_path, at(hits), variants=["unpadded-crc-text"]) as (server, client):
+        await client.upload(data, to=TO)
+        await client.upload(_with_leading_zero(1), to=f"{FOLDER}/next.bin")
+        assert count(server, "UploadFileChunk") == 4
 
 
 # ── a way of writing chunks that the server does not take ───────────────────────────────────────────────────────────
