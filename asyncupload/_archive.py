@@ -10,7 +10,8 @@ from ._ending import left_behind
 from ._passes import Passes
 from ._patience import Patience
 from ._remote import Handler
-from ._staging import Staging, Tally, Threads
+from ._staging import Staging, Threads
+from ._tally import Tally
 from .checkpoints import NoCheckpoints
 from .errors import AsyncUploadError, Outcome, OutcomeUnknown
 from .events import Audience, Unpacked, UnpackedItem

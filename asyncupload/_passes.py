@@ -10,7 +10,8 @@ from ._ending import this_ending
 from ._raised import let_go, raise_kept
 from ._remote import Handler
 from ._retry import wait_to_begin_anew
-from ._staging import Reason, Staging, StartOver, Tally, Threads
+from ._staging import Staging, Threads
+from ._tally import Reason, StartOver, Tally
 from ._units import amount
 from .events import Audience, Committing, Restarted
 from .sources import Content, Source
@@ -62,6 +63,14 @@ class Passes:
         Returns:
             What was sent, and what ``commit`` returned.
         """
+        try:
+            return await self._until_one_gets_through(content, opened, commit)
+        finally:
+            await self._staging.let_go()
+
+    async def _until_one_gets_through(
+        self, content: Content, opened: AsyncExitStack, commit: Callable[[Handler, Tally], Awaitable[T]]
+    ) -> tuple[Tally, T]:
         while True:
             this_ending().begin_anew()
             try:
@@ -70,10 +79,12 @@ class Passes:
                 again = start_over
                 let_go(again)  # or the chunks of this pass would be there while the next one reads
             self._count_restart(again)
-            await opened.aclose()
+            if self._source.rereadable:
+                await opened.aclose()
             if again.reason is not Reason.TOO_LARGE:  # then the server answers, and has said what it wants
                 await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
-            content = await opened.enter_async_context(self._source.open(self._threads.reading))
+            if self._source.rereadable:
+                content = await opened.enter_async_context(self._source.open(self._threads.reading))
 
     async def _pass(
         self, content: Content, opened: AsyncExitStack, commit: Callable[[Handler, Tally], Awaitable[T]]
@@ -93,7 +104,8 @@ class Passes:
     def _count_restart(self, again: StartOver) -> None:
         """Let the upload begin anew, if it can and the user's rules allow it."""
         self._reasons[again.reason] += 1
-        if not self._source.rereadable or not self._allowed(again.reason):
+        can = self._source.rereadable or self._staging.keeps
+        if not can or not self._allowed(again.reason):
             if self.restarted > 1:
                 sent = amount(self._staging.resent_bytes + self._staging.tally.sent)
                 seconds = time.monotonic() - self._began

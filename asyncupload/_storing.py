@@ -12,7 +12,8 @@ from ._place import Keeper, Place
 from ._raised import raise_kept
 from ._remote import Handler
 from ._settle import Settlement, find
-from ._staging import Reason, Staging, StartOver, Tally
+from ._staging import Staging
+from ._tally import Reason, StartOver, Tally
 from ._task import Task
 from ._verify import Verification
 from .checkpoints import Commit

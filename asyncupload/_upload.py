@@ -11,8 +11,9 @@ from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import Keeper, Place
-from ._staging import Staging, Tally, Threads
+from ._staging import Staging, Threads
 from ._storing import Storing
+from ._tally import Tally
 from ._task import Task
 from ._verify import Verification
 from .errors import AlreadyExists

@@ -52,6 +52,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_place",
         "_settle",
         "_spelling",
+        "_recut",
+        "_tally",
         "_staging",
         "_passes",
         "_fetch",

@@ -59,7 +59,7 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "no-lock": "every Lock is refused (section c)",
         "no-unlock": "every UnLock is refused (section c)",
         "broken-handlers": "every other upload handler, from the first, has SystemError for its fourth chunk and all "
-        "later ones (section 1.5)",
+        "later ones (section c)",
     }
 )
 
