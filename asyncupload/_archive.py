@@ -7,9 +7,9 @@ from typing import Any
 
 from . import _wire
 from ._ending import left_behind
+from ._handler import Handler
 from ._passes import Passes
 from ._patience import Patience
-from ._remote import Handler
 from ._staging import Staging, Threads
 from ._tally import Tally
 from .checkpoints import NoCheckpoints

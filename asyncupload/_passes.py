@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ._ending import this_ending
+from ._handler import Handler
 from ._raised import let_go, raise_kept
-from ._remote import Handler
 from ._retry import wait_to_begin_anew
 from ._staging import Staging, Threads
 from ._tally import Reason, StartOver, Tally

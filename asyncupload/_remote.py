@@ -15,6 +15,8 @@ from . import _checksum, _wire
 from ._asker import Asker
 from ._body import Encoding
 from ._call import Call
+from ._handler import Handler
+from ._log import get_logger
 from ._names import Destination
 from ._outcome import lacks_operation
 from ._pipeline import SealedChunk
@@ -32,6 +34,7 @@ from .errors import (
     NotFound,
     Outcome,
     TicketRefused,
+    TransportError,
     UsageError,
 )
 from .properties import NONE_GIVEN, Properties
@@ -39,32 +42,14 @@ from .settings import LARGEST_CHUNK, MIB, Timeouts
 
 T = TypeVar("T")
 
+RENEWALS = 2
+"""Attempts to renew a ticket, before another one takes its place."""
+
 REPLY_LIMIT = MIB
 """Bytes of most answers."""
 
 VERSIONS_LIMIT = 64 * MIB
 """Bytes. A version takes some 600 of them, and some documents have ten thousand versions."""
-
-
-class Handler:
-    """A staging place on the server, and how far it has come.
-
-    Attributes:
-        id: The server's name for it.
-        chunk_size: Bytes of every chunk but the last.
-        consumed: Whether a request to make a document of it may have been acted on. From then on it must not be
-            deleted: that could race with the server, and lose what it is just storing.
-        asked_at: When the last such request left, by the clock of ``anyio.current_time``.
-    """
-
-    def __init__(self, grant: _wire.Grant) -> None:
-        self.id = grant.handler
-        self.chunk_size = grant.chunk_size
-        self.consumed = False
-        self.asked_at = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Handler {self.id} of {self.chunk_size} bytes{', consumed' if self.consumed else ''}>"
 
 
 class Remote:
@@ -111,6 +96,8 @@ class Remote:
         self._login = anyio.Lock(fast_acquire=True)
         self._refused: LoginRefused | None = None
         self._generation = 0
+        self._renewals = 0
+        """How often it may be tried to renew the ticket, should it be refused."""
         self.pads_checksums = False
         self.creates_only = True
         self.name = ""
@@ -141,8 +128,7 @@ class Remote:
             if isinstance(error, LoginRefused):
                 self._refused = another(error)
             raise
-        self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
-        self._generation += 1
+        self._take(login)
 
     async def renew(self, generation: int) -> None:
         """Get another ticket in place of one that was refused, unless somebody has done so since.
@@ -160,7 +146,36 @@ class Remote:
                 raise TicketRefused(
                     "the lent ticket is no longer valid; log in again, or give user and password instead"
                 )
-            await self._authenticate()
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Go on with the session if the server can: some know an upload handler only by the ticket it was made with.
+
+        Only after a chunk was acknowledged with the ticket. So nothing is lost otherwise, and a server that gives the
+        refused ticket back is not asked for it again and again.
+        """
+        if self._renewals == 0 or self._refused is not None:
+            return await self._authenticate()
+        user, password, old = cast(str, self._user), cast(Secret, self._password), cast(Secret, self._ticket)
+        self._renewals -= 1
+        try:
+            # Classic ASP.NET wants every field there, newer servers none that is empty.
+            login = await self._ask(_wire.renew_ticket(user, password, old, language=self._renewals == 0))
+        except LoginRefused as error:
+            self._refused = another(error)
+            raise
+        except AsyncUploadError as error:
+            if self._renewals and isinstance(error, TransportError) and error.transient:
+                raise
+            get_logger().info("ticket_not_renewed", reason=str(error))
+            return await self._authenticate()
+        get_logger().info("ticket_renewed", same_ticket=login.ticket == old)
+        return self._take(login)
+
+    def _take(self, login: _wire.Login) -> None:
+        self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
+        self._generation += 1
+        self._renewals = 0
 
     async def with_ticket(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make an attempt; if its ticket is refused, get another, so that the next attempt can succeed."""
@@ -250,7 +265,9 @@ class Remote:
                 f"CreateUploadHandler: chunks of {grant.chunk_size} bytes are more than the protocol's {LARGEST_CHUNK}",
                 status=200,
             )
-        return Handler(grant)
+        handler = Handler(grant)
+        handler.generation = self._generation
+        return handler
 
     async def send_chunk(self, handler: Handler, chunk: SealedChunk, *, padded: bool = False) -> int | None:
         """Append one chunk; after the last, the server's checksum of everything staged, if it gives one.
@@ -264,7 +281,15 @@ class Remote:
             ChunkRefused: It was not appended, says the server: the same bytes may go again.
         """
         call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last, padded=padded)
-        return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
+        generation = self._generation
+        staged = await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
+        if generation == self._generation:
+            self._renewals = RENEWALS
+        return staged
+
+    def renewed_since(self, handler: Handler) -> bool:
+        """Whether there is another ticket now than the one that the handler was made with."""
+        return handler.generation != self._generation
 
     async def takes_no_more(self, handler: Handler) -> bool:
         """Whether the server refuses any chunk after the last one, as its newest pages have it; none says it for sure.

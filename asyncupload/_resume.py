@@ -5,10 +5,10 @@ from typing import Any
 
 from . import _wire
 from ._ending import left_behind
+from ._handler import Handler
 from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
-from ._remote import Handler
 from ._settle import Settlement, find
 from .checkpoints import Checkpoints, Commit
 from .errors import AsyncUploadError, Outcome, OutcomeUnknown, ServerError

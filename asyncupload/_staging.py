@@ -13,11 +13,11 @@ import anyio
 
 from ._body import Encoding
 from ._ending import left_handler, this_ending
+from ._handler import Handler
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._raised import raise_kept
 from ._recut import Recut
-from ._remote import Handler
 from ._spelling import Spelling
 from ._tally import Reason, StartOver, Tally
 from .checkpoints import Checkpoints
@@ -256,6 +256,7 @@ class Staging:
         try:
             answer = await self._patience.persist(attempt, on_retry=retried)
         except HandlerLost as error:
+            self._tell_of_loss(error, handler)
             raise StartOver(error) from error
         except AsyncUploadError as error:
             if self._change_encoding(error, chunk, encoding):
@@ -279,6 +280,12 @@ class Staging:
             if last.status not in NOT_THAT_WAY:
                 raise
             raise_kept(refusal)  # of the way that servers usually take: it says most
+
+    def _tell_of_loss(self, error: HandlerLost, handler: Handler) -> None:
+        renewed = self._remote.renewed_since(handler)
+        self._log.info("handler_lost", ticket_renewed=renewed, reason=str(error))
+        if renewed:
+            error.add_note("the ticket has been renewed since: this server may know a handler by its first ticket only")
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1

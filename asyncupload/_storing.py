@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from . import _wire
+from ._handler import Handler
 from ._outcome import lacks_operation
 from ._patience import Patience
 from ._place import Keeper, Place
 from ._raised import raise_kept
-from ._remote import Handler
 from ._settle import Settlement, find
 from ._staging import Staging
 from ._tally import Reason, StartOver, Tally

@@ -95,11 +95,25 @@ def _moment(text: str) -> datetime | None:
 
 def authenticate(user: str, password: Secret) -> Call[Login]:
     """A new session."""
+    return Call("AuthenticateUser", (("UID", user), ("PWD", password)), lambda reply: _read_login(reply, user))
 
-    def read_login(reply: Reply) -> Login:
-        return Login(Secret(_given(reply, "ticket")), reply.get("username", user))
 
-    return Call("AuthenticateUser", (("UID", user), ("PWD", password)), read_login)
+def renew_ticket(user: str, password: Secret, ticket: Secret, *, language: bool = False) -> Call[Login]:
+    """The session of a ticket that has expired, or, where the server cannot go on with it, a new one.
+
+    Args:
+        user: Login name.
+        password: The user's; it is looked at each time.
+        ticket: The session's.
+        language: Whether to send the field for a language, empty.
+    """
+    lang: Fields = (("Lang", ""),) if language else ()
+    fields: Fields = (("UID", user), ("PWD", password), *lang, ("OldTicket", ticket))
+    return Call("RenewTicket", fields, lambda reply: _read_login(reply, user))
+
+
+def _read_login(reply: Reply, user: str) -> Login:
+    return Login(Secret(_given(reply, "ticket")), reply.get("username", user))
 
 
 def log_out(ticket: Secret) -> Call[None]:

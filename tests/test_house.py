@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # one thing once
     ("_address", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
-    ("_asker", "_remote", "_patience"),
+    ("_handler", "_asker", "_remote", "_patience"),
     # journeys
     (
         "_place",

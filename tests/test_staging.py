@@ -134,7 +134,7 @@ async def test_what_cannot_begin_anew_and_may_not_prove_fails(tmp_path: Path) ->
         await _nothing_left(server)
 
 
-@pytest.mark.parametrize("fault", [*LOST, "drop-after", "lose-handler"])
+@pytest.mark.parametrize("fault", [*LOST, "lose-handler"])
 @pytest.mark.parametrize("size", [1000, 2 * CHUNK + 1])
 async def test_a_source_that_cannot_be_read_again_has_its_first_chunk_in_hand(
     size: int, fault: str, tmp_path: Path
