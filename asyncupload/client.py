@@ -287,7 +287,8 @@ class Client(Opened):
             What the server says of the entries; look at ``failed``. Some servers name only those.
 
         Raises:
-            OutcomeUnknown: The request to unpack left and its reply was lost: some entries may be documents now.
+            OutcomeUnknown: The request to unpack left, its reply was lost, and looking for the entries did not tell of
+                all, or the source can be read only once: some entries may be documents now.
             AsyncUploadError: Nothing was unpacked.
 
         On cancellation as for :meth:`upload`.

@@ -61,6 +61,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_task",
         "_storing",
         "_upload",
+        "_entries",
         "_archive",
         "_download",
         "_resume",
