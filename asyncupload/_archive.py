@@ -120,7 +120,7 @@ class Archive:
                 return await self._end(handler, lost, wanted, gone) if gone else _log_of(wanted, gone)
 
             with anyio.move_on_after(settings.timeouts.settle):
-                return await persist(look, rules, pause=self._patience.pause)
+                return await persist(look, rules, pause=self._patience.pause, waited=self._patience.waited)
         except (SourceError, TransportError) as error:
             why = why or str(error)
         raise self._unknown(lost, why)

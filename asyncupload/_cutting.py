@@ -1,5 +1,6 @@
 """Cuts what a source hands out into chunks, and holds it to what it declared."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -21,12 +22,14 @@ class Buffer(bytearray):
     Attributes:
         filled: Bytes that :meth:`fill` read last.
         crc32: Their checksum; None before.
+        crc32_seconds: How long it took to make it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.filled = 0
         self.crc32: int | None = None
+        self.crc32_seconds = 0.0
 
     def fill(self, readinto: Callable[[memoryview], int], size: int) -> int:
         """Read ``size`` bytes, or what is left, and checksum them: work for a thread.
@@ -42,8 +45,10 @@ class Buffer(bytearray):
             with memoryview(self) as view:
                 count = readinto(view[filled:size])
             filled += count
+        began = time.monotonic()
         with memoryview(self) as view:
             self.filled, self.crc32 = filled, _checksum.crc32(view[:filled])
+        self.crc32_seconds = time.monotonic() - began
         return filled
 
     def first(self, filled: int) -> memoryview:
@@ -69,8 +74,19 @@ class Buffer(bytearray):
 
 def known_crc32(data: ChunkBuffer) -> int | None:
     """The checksum that was made of ``data`` when it was read; None if it is something else, or a part."""
+    buffer = _filled(data)
+    return None if buffer is None else buffer.crc32
+
+
+def checksum_seconds(data: ChunkBuffer) -> float:
+    """How long it took to make the checksum of ``data`` when it was read; 0 if none was made."""
+    buffer = _filled(data)
+    return 0.0 if buffer is None else buffer.crc32_seconds
+
+
+def _filled(data: ChunkBuffer) -> Buffer | None:
     buffer = data.obj if isinstance(data, memoryview) and data.c_contiguous else None
-    return buffer.crc32 if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
+    return buffer if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
 
 
 class Buffers:

@@ -42,7 +42,7 @@ class Passes:
         self._reasons = Counter[Reason]()
         self._began = time.monotonic()
         self.commit_seconds = 0.0
-        """Spent in ``commit``, in all passes."""
+        """Spent in ``commit``, in all passes, but for waits that have a name of their own."""
 
     @property
     def restarted(self) -> int:
@@ -82,7 +82,7 @@ class Passes:
             if self._source.rereadable:
                 await opened.aclose()
             if again.reason is not Reason.TOO_LARGE:  # then the server answers, and has said what it wants
-                await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
+                await wait_to_begin_anew(self.restarted, self._staging.settings.retries, self._staging.waited)
             if self._source.rereadable:
                 content = await opened.enter_async_context(self._source.open(self._threads.reading))
 
@@ -95,11 +95,11 @@ class Passes:
             # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
             await opened.aclose()
             self._audience.tell(Committing(path=self._staging.path, sent=tally.sent))
-            began = time.monotonic()
+            began, waited = time.monotonic(), self._staging.waited.total
             try:
                 return tally, await commit(handler, tally)
             finally:
-                self.commit_seconds += time.monotonic() - began
+                self.commit_seconds += time.monotonic() - began - (self._staging.waited.total - waited)
 
     def _count_restart(self, again: StartOver) -> None:
         """Let the upload begin anew, if it can and the user's rules allow it."""

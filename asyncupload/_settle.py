@@ -92,7 +92,9 @@ class Settlement:
         found: _wire.Stored | ServerError | None = None
         try:
             with anyio.move_on_after(settings.timeouts.settle):
-                found = await persist(self._attempt, rules, pause=self._patience.pause, on_retry=self._note)
+                found = await persist(
+                    self._attempt, rules, pause=self._patience.pause, waited=self._patience.waited, on_retry=self._note
+                )
         except OutcomeUnknown:
             raise
         except AsyncUploadError as failure:

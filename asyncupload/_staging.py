@@ -73,6 +73,8 @@ class Staging:
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
+        self.waited = patience.waited
+        """By reasons of their own, beside ``times``."""
         self.settings = patience.settings
         self._threads = threads
         self._audience = audience
@@ -191,10 +193,11 @@ class Staging:
     @contextmanager
     def _timed(self, line: Line) -> Iterator[None]:
         began, reading, checksums = time.monotonic(), line.waited_for_bytes, line.waited_for_checksums
+        waited = self.waited.total
         try:
             yield
         finally:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - began - (self.waited.total - waited)
             reading, checksums = line.waited_for_bytes - reading, line.waited_for_checksums - checksums
             before = self.times
             self.times = replace(

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from . import _wire
@@ -17,7 +17,7 @@ from ._tally import Tally
 from ._task import Task
 from ._verify import Verification
 from .errors import AlreadyExists
-from .events import Audience, Failed, Receipt, Stored
+from .events import Audience, Failed, Receipt, Stored, Times
 
 
 class Upload:
@@ -104,7 +104,11 @@ class Upload:
             "resent_bytes": staging.resent_bytes,
             "restarted": self._passes.restarted,
             "seconds": round(time.monotonic() - began, 3),
+            "waited": self._times().words,
         }
+
+    def _times(self) -> Times:
+        return replace(self._staging.times, commit=self._passes.commit_seconds, **asdict(self._patience.waited))
 
     async def _bring(self, began: float) -> Receipt:
         """Open the source, look at the place, hold it, and make passes until one gets through."""
@@ -179,7 +183,7 @@ class Upload:
             resent_bytes=self._staging.resent_bytes,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
-            times=replace(self._staging.times, commit=self._passes.commit_seconds),
+            times=self._times(),
             left=left_behind(),
         )
 

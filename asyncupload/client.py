@@ -119,9 +119,10 @@ class Client(Opened):
         )
         audience = Audience(on_event, log, self._observers)
         with audience.attending(where.path, this_ending().leftovers):
+            patience = self._patience.told_to(audience, where.path)
             # The turn first: those who wait for one place must not fill the room of others.
-            async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                return await Upload(self._patience.told_to(audience, where.path), threads, audience, log, task).run()
+            async with self._turns.at(where.path), self._room_for(origin, chunk_size, patience.waited):
+                return await Upload(patience, threads, audience, log, task).run()
 
     def upload_events(
         self,

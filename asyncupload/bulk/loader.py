@@ -172,12 +172,7 @@ class Loader:
             left_out=self._left_out(),
             seconds=time.monotonic() - self._began,
             waits=Waits(
-                reading=max(0.0, meter.reading - rate.waited),
-                checksums=meter.checksums,
-                network=meter.network,
-                commit=meter.commit,
-                rate_limit=rate.waited,
-                memory=meter.memory_waited,
+                **meter.waited | {"reading": max(0.0, meter.waited["reading"] - rate.waited), "rate_limit": rate.waited}
             ),
             failures=tuple(self._failures),
         )
