@@ -8,7 +8,7 @@ import pytest
 from conftest import FOLDER, PATIENT
 from troubled import against, until
 
-from asyncupload import ForeignReply, Receipt, Times
+from asyncupload import Receipt, Times
 from asyncupload.emulator import Call, at
 
 pytestmark = pytest.mark.anyio
@@ -48,16 +48,6 @@ async def test_a_wait_is_counted_under_its_reason_and_no_other(
     assert getattr(receipt.times, name) >= 0.1
     assert _counted_once(receipt)
     assert f"{name.replace('_', ' ')} " in receipt.times.words
-
-
-async def test_a_pause_that_another_upload_was_asked_for_is_one(tmp_path: Path) -> None:
-    settings = replace(LONG, retries=replace(LONG.retries, attempts=1))
-    async with against(tmp_path, at({("UploadFileChunk", 1): "refuse-503"}), settings) as (_, client):
-        with pytest.raises(ForeignReply):
-            await client.upload(b"first", to=f"{FOLDER}/first.bin")
-        receipt = await client.upload(b"second", to=TO)
-    assert receipt.times.retry_after == 0
-    assert _counted_once(receipt)
 
 
 async def test_waiting_for_a_place_is_counted_as_memory(tmp_path: Path) -> None:
