@@ -1,6 +1,7 @@
 """The entries of a ZIP archive that was sent, and which of them stand on the server as documents."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -79,9 +80,26 @@ async def missing(patience: Patience, folder: str, wanted: Iterable[Entry]) -> s
     return {one.name for one in wanted if not await _stands(patience, folder, one)}
 
 
+_REWRITTEN = re.compile(r'[:*?"<>|#\t%&+]')
+"""What servers write an underscore for, when they make a folder."""
+
+
+def _places(name: str) -> tuple[str, ...]:
+    """Where the document may stand: as the archive has it, or in a folder that the server has renamed."""
+    above, slash, last = name.replace("\\", "/").rpartition("/")
+    return tuple(dict.fromkeys((name, _REWRITTEN.sub("_", above) + slash + last)))
+
+
 async def _stands(patience: Patience, folder: str, entry: Entry) -> bool:
+    for place in _places(entry.name):
+        if await _stands_at(patience, f"{folder}/{place}", entry):
+            return True
+    return False
+
+
+async def _stands_at(patience: Patience, place: str, entry: Entry) -> bool:
     try:
-        path = destination(f"{folder}/{entry.name}").path
+        path = destination(place).path
         if await patience.persist(lambda: patience.remote.document_crc32(path)) != entry.crc32:
             return False
         document = await patience.persist(lambda: patience.remote.document(path))

@@ -195,6 +195,13 @@ async def test_what_is_not_found_in_time_is_told_as_unknown_with_what_is_there(t
         assert count(server, "DeleteUploadHandler") == 0
 
 
+async def test_entries_in_a_folder_that_the_server_renames_are_found(tmp_path: Path) -> None:
+    async with against(tmp_path, at({(UNPACK, 1): "drop-after"})) as (server, client):
+        done = await client.upload_zip(_zip({"R&D/50%/a": b"first", "R&D/b": b"second"}), to=FOLDER)
+        assert done.failed == ()
+        assert set(await _stored(server)) == {f"{FOLDER}/R_D/50_/a", f"{FOLDER}/R_D/b"}
+
+
 async def test_an_entry_of_another_size_or_checksum_is_not_there(tmp_path: Path) -> None:
     settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.5))
     async with against(tmp_path, at({(UNPACK, 2): "drop-before"}), settings) as (_, client):
