@@ -320,8 +320,10 @@ class Loader:
             answering = False
             if stops(refusal):
                 self._end_early(refusal)
-        now = time.monotonic()
-        self._gate = self._gate.trouble(str(error), now, answering=answering)
+        now, before = time.monotonic(), self._gate
+        self._gate = before.trouble(str(error), now, answering=answering)
+        # Counted when it begins: a file that is stored meanwhile does not shorten it.
+        self._bench.meter.waited["pauses"] += max(0.0, self._gate.closed_until - max(now, before.closed_until))
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
         return answering and not isinstance(error, ConnectFailed)

@@ -36,7 +36,8 @@ class Waits:
     retry_after: float = 0.0
     """The same, because the server asked for so long a time."""
     pauses: float = 0.0
-    """Because the server had asked another file's request for a time."""
+    """Because the server had asked another file's request for a time, and of the load itself, while the server was in
+    trouble and no file could begin."""
     restarts: float = 0.0
     """Before files began anew."""
     rate_limit: float = 0.0

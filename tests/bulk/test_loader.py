@@ -333,6 +333,7 @@ async def test_a_server_that_goes_away_is_waited_for_and_no_file_fails(
             progress, seen = await _watched(this, plan(files.write(contents)))
     assert states(progress) == {"stored": 60}
     assert any(one.phase is Phase.PAUSED and one.pause for one in seen)
+    assert progress.waits.pauses >= 0.05
     assert max(row.attempts for row in await rows_of(journal)) <= 1, "one that was just being sent may count"
     # As many as can be in flight: a handler may have been made whose reply was cut off.
     await assert_stored_once(emulator, contents, unknown=OPTIONS.files)
