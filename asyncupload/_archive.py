@@ -2,18 +2,31 @@
 
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import anyio
 
 from . import _wire
 from ._ending import left_behind
+from ._entries import Entry, entries, missing
+from ._handler import Handler
 from ._outcome import lacks_operation
 from ._passes import Passes
 from ._patience import Patience
-from ._remote import Handler
-from ._staging import Staging, Tally, Threads
+from ._retry import persist, without_end
+from ._staging import Staging, Threads
+from ._tally import Reason, StartOver, Tally
 from .checkpoints import NoCheckpoints
-from .errors import AsyncUploadError, OperationMissing, Outcome, OutcomeUnknown
+from .errors import (
+    AsyncUploadError,
+    OperationMissing,
+    Outcome,
+    OutcomeUnknown,
+    ServerError,
+    SourceError,
+    TransportError,
+)
 from .events import Audience, Unpacked, UnpackedItem
 from .sources import Source
 
@@ -38,6 +51,7 @@ class Archive:
         self._patience = patience
         self._threads = threads
         self._task = task
+        self._log = log
         staging = Staging(
             patience,
             threads,
@@ -55,7 +69,8 @@ class Archive:
         Raises:
             NotFound: There is no such folder.
             OperationMissing: The server does not unpack archives; nothing was sent.
-            OutcomeUnknown: The request to unpack left, and its reply was lost: some entries may be documents now.
+            OutcomeUnknown: The request to unpack left, its reply was lost, and looking for the entries did not tell of
+                all: the message says how many are there.
             AsyncUploadError: Nothing was unpacked.
 
         On cancellation the handler is deleted, unless the request to unpack may have left.
@@ -91,25 +106,93 @@ class Archive:
                 operation=UNPACK,
             )
 
-    async def _unpack(self, handler: Handler, _: Tally) -> tuple[_wire.Unpacked, ...]:
-        task = self._task
+    async def _unpack(self, handler: Handler, tally: Tally) -> tuple[_wire.Unpacked, ...]:
         try:
-            return await self._patience.persist(
-                lambda: self._patience.remote.unpack(
-                    handler,
-                    task.folder,
-                    changed_only=task.changed_only,
-                    check_out=task.check_out,
-                    notify=task.notify,
-                )
-            )
+            return await self._patience.persist(lambda: self._request(handler))
         except AsyncUploadError as error:
             if error.outcome is not Outcome.UNKNOWN:
                 if lacks_operation(error):  # with all bytes there; the next archive is told at once
                     self._patience.remote.asker.lacking.add(UNPACK)
                 raise
-            # Any number of documents: nothing that could be looked for would tell of all of them.
-            raise OutcomeUnknown(
-                f"{task.folder}: all bytes arrived, but the reply to the request to unpack them was lost ({error}); "
-                "look what is there before you send the archive again, or send it with changed_only"
-            ) from error
+            if not self._task.source.rereadable:  # nobody knows what was in it
+                raise self._unknown(error, "") from error
+            lost = error
+        self._log.info("settling", reason=str(lost))
+        return await self._look_into(lost, handler, tally)
+
+    async def _request(self, handler: Handler) -> tuple[_wire.Unpacked, ...]:
+        task = self._task
+        return await self._patience.remote.unpack(
+            handler, task.folder, changed_only=task.changed_only, check_out=task.check_out, notify=task.notify
+        )
+
+    async def _look_into(self, lost: AsyncUploadError, handler: Handler, tally: Tally) -> tuple[_wire.Unpacked, ...]:
+        """What became of a request to unpack that was not answered, within ``timeouts.settle``."""
+        settings = self._patience.settings
+        # Where the server has answered itself, it has ended.
+        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else settings.timeouts.finalize)
+        rules = replace(
+            without_end(settings.retries),
+            longest_wait=min(settings.retries.longest_wait, settings.timeouts.settle / 10),
+        )
+        why = ""
+        try:
+            wanted = await entries(self._task.source, self._patience, self._threads, tally)
+
+            async def look() -> tuple[_wire.Unpacked, ...]:
+                nonlocal why
+                ended = anyio.current_time() >= ends  # asked before the look: what it does not find then will not come
+                gone = await missing(self._patience, self._task.folder, wanted)
+                if gone and not ended:
+                    why = _amount(wanted, gone)
+                    raise _NotThere(why)
+                return await self._end(handler, lost, wanted, gone) if gone else _log_of(wanted, gone)
+
+            with anyio.move_on_after(settings.timeouts.settle):
+                return await persist(look, rules, pause=self._patience.pause, waited=self._patience.waited)
+        except (SourceError, TransportError) as error:
+            why = why or str(error)
+        raise self._unknown(lost, why)
+
+    async def _end(
+        self, handler: Handler, lost: AsyncUploadError, wanted: tuple[Entry, ...], gone: set[str]
+    ) -> tuple[_wire.Unpacked, ...]:
+        """The server has ended with the request, and some entries, or all, are not there."""
+        handler.consumed = False  # so it is deleted, if nothing comes of it any more
+        if len(gone) < len({one.name for one in wanted}):  # the others would be refused, or become versions once more
+            return _log_of(wanted, gone)
+        try:
+            return await self._patience.persist(lambda: self._request(handler))
+        except ServerError as error:
+            if error.outcome is Outcome.UNKNOWN:
+                raise self._unknown(error, "") from error
+        lost.outcome = Outcome.NOT_APPLIED
+        raise StartOver(lost, Reason.REFUSED)
+
+    def _unknown(self, error: AsyncUploadError, found: str) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"{self._task.folder}: all bytes arrived, but the reply to the request to unpack them was lost ({error})"
+            f"{'; ' if found else ''}{found}; "
+            "look what is there before you send the archive again, or send it with changed_only"
+        )
+
+
+class _NotThere(AsyncUploadError):
+    """Not yet, or not at all."""
+
+    transient = True
+
+
+SHOWN = 5
+"""Names of missing entries in a message."""
+
+
+def _amount(wanted: tuple[Entry, ...], gone: set[str]) -> str:
+    names = ", ".join(sorted(gone)[:SHOWN]) + (", …" if len(gone) > SHOWN else "")
+    return f"{len(wanted) - len(gone)} of {len(wanted)} entries are there, and not {names}"
+
+
+def _log_of(wanted: tuple[Entry, ...], gone: set[str]) -> tuple[_wire.Unpacked, ...]:
+    """What the server would have said of each entry, as far as it can be seen."""
+    why = "no document with its size and checksum is there; what the server said of it was lost"
+    return tuple(_wire.Unpacked(one.name, why if one.name in gone else "") for one in wanted)

@@ -21,6 +21,10 @@ _NAMED_TICKET = re.compile(r"(ticket[\"']?\s*(?:=|:|>|&gt;)\s*(?:[\"']|&quot;|&#
 """Some are no GUIDs."""
 
 
+GIVE_TICKETS = frozenset({"AuthenticateUser", "RenewTicket"})
+"""Operations whose answers hold a ticket that was in no request yet."""
+
+
 class LostReply(Enum):
     """What to do when a request may have been acted on and its reply was lost."""
 
@@ -67,7 +71,7 @@ def hide(call: Call[Any], ours: Callable[[str], str], text: str) -> str:
         text: What came back, or an error's words.
     """
     text = blot_all((value for _, value in call.fields if isinstance(value, Secret)), ours(text))
-    if call.operation != "AuthenticateUser":
+    if call.operation not in GIVE_TICKETS:
         return text
     # A new ticket is as good as a password, and was in no request yet.
     return _TICKET.sub("•••", _NAMED_TICKET.sub(r"\1•••", text))

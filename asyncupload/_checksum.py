@@ -24,9 +24,19 @@ def combine(whole: int, part: int, part_length: int) -> int:
     return zlib_ng.crc32_combine(whole, part, part_length)
 
 
-def to_text(crc: int) -> str:
-    """Upper-case and unpadded: the newest pages ask for it, and every client seen in the field writes it so."""
-    return f"{crc:X}"
+def to_text(crc: int, *, padded: bool = False) -> str:
+    """Upper-case and unpadded: the newest pages ask for it, and every client seen in the field writes it so.
+
+    Args:
+        crc: The checksum.
+        padded: Whether eight digits are wanted, for servers that compare the text.
+    """
+    return f"{crc:08X}" if padded else f"{crc:X}"
+
+
+def spelled_in_two_ways(crc: int) -> bool:
+    """Whether padding makes a difference to its text: one in sixteen."""
+    return crc < 1 << 28
 
 
 def from_text(text: str) -> int:

@@ -1,8 +1,9 @@
 """Cuts what a source hands out into chunks, and holds it to what it declared."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from . import _checksum
 from ._shield import closed
@@ -21,12 +22,14 @@ class Buffer(bytearray):
     Attributes:
         filled: Bytes that :meth:`fill` read last.
         crc32: Their checksum; None as long as :meth:`seal` has not made it.
+        crc32_seconds: How long it took to make it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.filled = 0
         self.crc32: int | None = None
+        self.crc32_seconds = 0.0
 
     def __repr__(self) -> str:
         # A bytearray's has all its bytes: a document's content, megabytes of it, wherever local variables are shown.
@@ -51,8 +54,10 @@ class Buffer(bytearray):
 
     def seal(self) -> None:
         """Make the checksum of what it was filled with, while that is in the processor's cache: work for a thread."""
+        began = time.monotonic()
         with memoryview(self) as view:
             self.crc32 = _checksum.crc32(view[: self.filled])
+        self.crc32_seconds = time.monotonic() - began
 
     def first(self, filled: int) -> memoryview:
         """So many of its bytes; not to be written to."""
@@ -77,8 +82,19 @@ class Buffer(bytearray):
 
 def known_crc32(data: ChunkBuffer) -> int | None:
     """The checksum that was made of ``data`` on the visit that read it; None if it is something else, or a part."""
+    buffer = _filled(data)
+    return None if buffer is None else buffer.crc32
+
+
+def checksum_seconds(data: ChunkBuffer) -> float:
+    """How long it took to make the checksum of ``data`` when it was read; 0 if none was made."""
+    buffer = _filled(data)
+    return 0.0 if buffer is None else buffer.crc32_seconds
+
+
+def _filled(data: ChunkBuffer) -> Buffer | None:
     buffer = data.obj if isinstance(data, memoryview) and data.c_contiguous else None
-    return buffer.crc32 if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
+    return buffer if isinstance(buffer, Buffer) and len(data) == buffer.filled else None
 
 
 class Buffers:
@@ -123,6 +139,7 @@ class Reads:
         self._name = name
         self._finish = finish
         self._first = b""
+        self._count = Count(size, name)
 
     async def peek(self) -> None:
         """Read one byte ahead, so that an empty stream is known as such before anything is asked of the server."""
@@ -131,11 +148,9 @@ class Reads:
             raise empty(self._name)
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        count = Count(self.size, self._name)
         while chunk := await self._read_full(size):
-            count.add(len(chunk))
             yield chunk
-        count.end()
+        self._count.end()
         if self._finish is not None:
             await self._finish()
 
@@ -166,7 +181,12 @@ class Reads:
             raise UsageError(f"{self._name}: read() gave {type(data).__name__}, not bytes; open it in binary mode")
         if len(data) > size:  # it would make a chunk larger than the server and the memory formula allow
             raise UsageError(f"{self._name}: read({size}) gave {len(data)} bytes")
+        self._count.add(len(data))
         return data
+
+
+_END: Final = object()
+"""Nothing that an iterator gives, None included, is taken for its end."""
 
 
 class Pieces:
@@ -174,9 +194,10 @@ class Pieces:
 
     def __init__(self, pieces: AsyncIterable[ChunkBuffer], size: int | None, name: str) -> None:
         self.size = size
-        self._iterator = aiter(pieces)
+        self._iterator = aiter(pieces)  # once: another call may begin it anew
         self._name = name
         self._rest = memoryview(b"")
+        self._count = Count(size, name)
 
     async def peek(self) -> None:
         """Wait for the first byte."""
@@ -189,12 +210,11 @@ class Pieces:
             await closed(self._iterator, grace=grace)
 
     async def chunks(self, size: int) -> AsyncGenerator[ChunkBuffer, None]:
-        count, buffers = Count(self.size, self._name), Buffers()
+        buffers = Buffers()
         while chunk := await self._gather(size, buffers):
-            count.add(len(chunk))
             yield chunk
             del chunk  # so that its buffer is free as soon as nobody else has it
-        count.end()
+        self._count.end()
 
     async def _gather(self, size: int, buffers: Buffers) -> ChunkBuffer:
         """Fill a buffer of our own with pieces, or parts of them."""
@@ -210,18 +230,19 @@ class Pieces:
 
     async def _refill(self) -> bool:
         """Fetch the next piece that is not empty; False at the end."""
-        async for piece in self._iterator:
+        while (piece := await anext(self._iterator, _END)) is not _END:
             if not isinstance(piece, bytes | bytearray | memoryview):
                 raise UsageError(f"{self._name}: the iterator gave {type(piece).__name__}, not bytes")
             if piece:
                 # Bytes stay what they are; anything else its owner may rewrite or resize while we still need it.
                 self._rest = memoryview(piece if isinstance(piece, bytes) else bytes(piece))
+                self._count.add(len(self._rest))
                 return True
         return False
 
 
 class Count:
-    """Holds a source to the size it declared."""
+    """Holds a source to the size it declared, while it is read: one without end is left at its first byte too many."""
 
     def __init__(self, declared: int | None, name: str) -> None:
         self._declared = declared

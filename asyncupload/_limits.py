@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ._budget import Budget
+from ._retry import Waited
 from .settings import Settings
 
 
@@ -20,21 +21,23 @@ class Limits:
         self._memory = Budget(settings.memory) if settings.memory is not None else None
 
     @asynccontextmanager
-    async def one(self, size: int | None, chunk_size: int) -> AsyncIterator[None]:
+    async def one(self, size: int | None, chunk_size: int, waited: Waited | None = None) -> AsyncIterator[None]:
         """Be one of the uploads that run, once there is room. Nothing is read, and nothing asked of the server, before.
 
         Args:
             size: Bytes to come; None if unknown.
             chunk_size: Bytes per chunk that the server is asked for at most.
+            waited: Where to add the time that it took.
 
         On cancellation the place is given back, or was never taken, and those who wait go on.
         """
         async with AsyncExitStack() as held:
-            if self._places is not None:
-                await held.enter_async_context(self._places.share(1))
-            if self._memory is not None:
-                amount = most_held(self._settings.depth, size, chunk_size)
-                await held.enter_async_context(self._memory.share(amount))
+            with (waited or Waited()).counting("memory"):
+                if self._places is not None:
+                    await held.enter_async_context(self._places.share(1))
+                if self._memory is not None:
+                    amount = most_held(self._settings.depth, size, chunk_size)
+                    await held.enter_async_context(self._memory.share(amount))
             yield
 
 

@@ -22,6 +22,7 @@ from ._patience import Patience
 from ._place import Turns
 from ._raised import let_go
 from ._remote import Remote
+from ._retry import Waited
 from ._rules import Rulebook
 from ._secret import Secret
 from ._shield import undisturbed
@@ -172,12 +173,15 @@ class Opened:
             raise UsageError("the client is not open: use it as `async with Client(...) as client`")
         return self._threads
 
-    def _room_for(self, source: Source, chunk_size: int | None = None) -> AbstractAsyncContextManager[None]:
+    def _room_for(
+        self, source: Source, chunk_size: int | None = None, waited: Waited | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """A place among the uploads of this client, and the memory that ``source`` needs."""
-        return self._limits.one(getattr(source, "size", None), min(self._remote.wish, chunk_size or LARGEST_CHUNK))
+        most = min(self._remote.wish, chunk_size or LARGEST_CHUNK)
+        return self._limits.one(getattr(source, "size", None), most, waited)
 
-    def _upload(self, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
-        return Upload(self._patience.told_to(audience, task.to.path), threads, audience, log, task, self._rulebook)
+    def _upload(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
+        return Upload(patience, threads, audience, log, task, self._rulebook)
 
     async def _leave(self) -> None:
         seconds = self.settings.timeouts.cleanup

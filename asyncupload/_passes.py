@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ._ending import this_ending
+from ._handler import Handler
 from ._raised import let_go, raise_kept
-from ._remote import Handler
 from ._retry import wait_to_begin_anew
-from ._staging import Reason, Staging, StartOver, Tally, Threads
+from ._staging import Staging, Threads
+from ._tally import Reason, StartOver, Tally
 from ._units import amount
 from .events import Audience, Committing, Restarted
 from .sources import Content, Source
@@ -42,7 +43,7 @@ class Passes:
         self._reasons = Counter[Reason]()
         self._began = time.monotonic()
         self.commit_seconds = 0.0
-        """Spent in ``commit``, in all passes."""
+        """Spent in ``commit``, in all passes, but for waits that have a name of their own."""
 
     @property
     def restarted(self) -> int:
@@ -62,6 +63,14 @@ class Passes:
         Returns:
             What was sent, and what ``commit`` returned.
         """
+        try:
+            return await self._until_one_gets_through(content, opened, commit)
+        finally:
+            await self._staging.let_go()
+
+    async def _until_one_gets_through(
+        self, content: Content, opened: AsyncExitStack, commit: Callable[[Handler, Tally], Awaitable[T]]
+    ) -> tuple[Tally, T]:
         while True:
             this_ending().begin_anew()
             try:
@@ -70,10 +79,12 @@ class Passes:
                 again = start_over
                 let_go(again)  # or the chunks of this pass would be there while the next one reads
             self._count_restart(again)
-            await opened.aclose()
+            if self._source.rereadable:
+                await opened.aclose()
             if again.reason not in LEARNED:  # then the server answers, and has said what it wants
-                await wait_to_begin_anew(self.restarted, self._staging.settings.retries)
-            content = await opened.enter_async_context(self._source.open(self._threads.reading))
+                await wait_to_begin_anew(self.restarted, self._staging.settings.retries, self._staging.waited)
+            if self._source.rereadable:
+                content = await opened.enter_async_context(self._source.open(self._threads.reading))
 
     async def _pass(
         self, content: Content, opened: AsyncExitStack, commit: Callable[[Handler, Tally], Awaitable[T]]
@@ -84,16 +95,17 @@ class Passes:
             # Now, while its errors can still keep the document from being made, and before a wait of many minutes.
             await opened.aclose()
             self._audience.tell(Committing(path=self._staging.path, sent=tally.sent))
-            began = time.monotonic()
+            began, waited = time.monotonic(), self._staging.waited.total
             try:
                 return tally, await commit(handler, tally)
             finally:
-                self.commit_seconds += time.monotonic() - began
+                self.commit_seconds += time.monotonic() - began - (self._staging.waited.total - waited)
 
     def _count_restart(self, again: StartOver) -> None:
         """Let the upload begin anew, if it can and the user's rules allow it."""
         self._reasons[again.reason] += 1
-        if not self._source.rereadable or not self._allowed(again.reason):
+        can = self._source.rereadable or self._staging.keeps
+        if not can or not self._allowed(again.reason):
             if self.restarted > 1:
                 sent = amount(self._staging.resent_bytes + self._staging.tally.sent)
                 seconds = time.monotonic() - self._began
@@ -106,9 +118,10 @@ class Passes:
     def _allowed(self, reason: Reason) -> bool:
         """Whether one more pass is within the user's rules: their number, their time, their bytes."""
         rules, staging = self._staging.settings.retries, self._staging
-        # Bytes that arrive wrong twice, or a document refused twice, are no accident: more would change nothing.
-        limit = min(rules.restarts, 1) if reason in {Reason.MISMATCH, Reason.REFUSED} else rules.restarts
-        limit = LEARNED.get(reason, limit)
+        # Bytes that arrive wrong twice, a document refused twice, or two handlers at which the server fails, are no
+        # accident: more would change nothing.
+        once = reason in {Reason.MISMATCH, Reason.REFUSED, Reason.BROKEN}
+        limit = LEARNED.get(reason, min(rules.restarts, 1) if once else rules.restarts)
         again = staging.resent_bytes + staging.tally.sent
         return (
             self._reasons[reason] <= limit

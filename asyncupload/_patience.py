@@ -10,7 +10,7 @@ import anyio
 from ._ending import this_ending
 from ._log import get_logger
 from ._remote import Remote
-from ._retry import Pause, persist, without_end
+from ._retry import Pause, Waited, persist, without_end
 from ._shield import undisturbed
 from .errors import AsyncUploadError, ForeignReply, Leftover, TimedOut
 from .events import Audience, Waiting
@@ -34,6 +34,8 @@ class Patience:
         self.remote = remote
         self.settings = settings
         self.pause = Pause()
+        self.waited = Waited()
+        """Of one upload or download, if it is told to somebody."""
         self._audience: Audience | None = None
         self._path = ""
 
@@ -46,6 +48,7 @@ class Patience:
         """
         own = copy.copy(self)
         own._audience, own._path = audience, path  # noqa: SLF001  (its own class)
+        own.waited = Waited()
         return own
 
     @property
@@ -74,7 +77,13 @@ class Patience:
                 said = True
                 self._say(error)
 
-        return await persist(lambda: self._counted(attempt), self.settings.retries, pause=self.pause, on_retry=retried)
+        return await persist(
+            lambda: self._counted(attempt),
+            self.settings.retries,
+            pause=self.pause,
+            waited=self.waited,
+            on_retry=retried,
+        )
 
     def _say(self, error: AsyncUploadError) -> None:
         seconds = self.settings.retries.give_up_after

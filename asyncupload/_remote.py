@@ -4,9 +4,9 @@ Here the ticket, the encoding of requests and the reading of answers meet. Retry
 say.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -15,12 +15,13 @@ from . import _checksum, _reading, _wire
 from ._asker import Asker
 from ._body import Encoding
 from ._call import Call
+from ._handler import Handler
 from ._names import Destination
 from ._outcome import lacks_operation
-from ._parameters import PLAIN, Way
+from ._parameters import PLAIN
 from ._pipeline import SealedChunk
-from ._raised import another
 from ._secret import Secret
+from ._session import RENEWALS, REPLY_LIMIT, Session
 from ._transport import Delivery, Transport
 from ._ways import Ways
 from .errors import (
@@ -30,48 +31,19 @@ from .errors import (
     ChunkRefused,
     ForeignReply,
     HandlerLost,
-    LoginRefused,
     NotFound,
     Outcome,
-    TicketRefused,
-    UsageError,
 )
 from .properties import NONE_GIVEN, Properties
 from .settings import LARGEST_CHUNK, MIB, Timeouts
 
 T = TypeVar("T")
 
-REPLY_LIMIT = MIB
-"""Bytes of most answers."""
-
 VERSIONS_LIMIT = 64 * MIB
 """Bytes. A version takes some 600 of them, and some documents have ten thousand versions."""
 
 
-class Handler:
-    """A staging place on the server, and how far it has come.
-
-    Attributes:
-        id: The server's name for it.
-        chunk_size: Bytes of every chunk but the last.
-        consumed: Whether a request to make a document of it may have been acted on. From then on it must not be
-            deleted: that could race with the server, and lose what it is just storing.
-        asked_at: When the last such request left, by the clock of ``anyio.current_time``.
-        way: How that carries what the document is to be stored with.
-    """
-
-    def __init__(self, grant: _wire.Grant) -> None:
-        self.id = grant.handler
-        self.chunk_size = grant.chunk_size
-        self.consumed = False
-        self.asked_at = 0.0
-        self.way: Way | None = None
-
-    def __repr__(self) -> str:
-        return f"<Handler {self.id} of {self.chunk_size} bytes{', consumed' if self.consumed else ''}>"
-
-
-class Remote:
+class Remote(Session):
     """One server, one user.
 
     Args:
@@ -87,6 +59,8 @@ class Remote:
         wish: Bytes per chunk to ask for: what was learned about this server, for all uploads of the client.
         asker: How requests travel.
         ways: How the server keeps what a document is stored with.
+        pads_checksums: Whether checksums of chunks go out with eight digits, as far as is known: some servers compare
+            the text.
         creates_only: Whether a new document is made by the operation that can do nothing else, as far as is known.
     """
 
@@ -101,104 +75,22 @@ class Remote:
         chunk_size: int = MIB,
         encoding: Encoding | None = None,
     ) -> None:
-        if ticket is None and (user is None or password is None):
-            raise UsageError("give a user and a password, or the ticket of a session")
-        self.asker = Asker(transport, encoding, seconds=timeouts.reply)
-        self._user = user
-        self._password = password
-        self._ticket = ticket
-        self._own_ticket = False
-        self._timeouts = timeouts
+        super().__init__(
+            Asker(transport, encoding, seconds=timeouts.reply),
+            user=user,
+            password=password,
+            ticket=ticket,
+            timeouts=timeouts,
+        )
         # Several tries must fit into the time for cleaning up, even if the first is never answered.
         self._brief = min(timeouts.reply, timeouts.cleanup / 4)
-        self._login = anyio.Lock(fast_acquire=True)
-        self._refused: LoginRefused | None = None
-        self._generation = 0
         self.ways = Ways()
+        self.pads_checksums = False
         self.creates_only = True
-        self.name = ""
         self.wish = chunk_size
 
     def __repr__(self) -> str:
         return f"<Remote {self.asker.url} as {self._user or 'the owner of the ticket'}>"
-
-    # ── sessions ──
-
-    async def log_in(self) -> None:
-        """Make sure that there is a ticket. Any number of uploads may ask at once: one request goes out.
-
-        Raises:
-            LoginRefused: Wrong user or password. They are not tried a second time: accounts get locked that way.
-        """
-        async with self._login:
-            if self._ticket is None:
-                await self._authenticate()
-
-    async def _authenticate(self) -> None:
-        if self._refused is not None:
-            raise another(self._refused)
-        try:
-            user, password = cast(str, self._user), cast(Secret, self._password)
-            login = await self._ask(_wire.authenticate(user, password))
-        except AsyncUploadError as error:
-            if isinstance(error, LoginRefused):
-                self._refused = another(error)
-            raise
-        self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
-        self._generation += 1
-
-    async def renew(self, generation: int) -> None:
-        """Get another ticket in place of one that was refused, unless somebody has done so since.
-
-        Args:
-            generation: Of the refused ticket, so that those who hear of it late do not log in once more.
-
-        Raises:
-            TicketRefused: The ticket was lent, and there is no password to get another.
-        """
-        async with self._login:
-            if generation != self._generation:
-                return
-            if self._user is None or self._password is None:
-                raise TicketRefused(
-                    "the lent ticket is no longer valid; log in again, or give user and password instead"
-                )
-            await self._authenticate()
-
-    async def with_ticket(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Make an attempt; if its ticket is refused, get another, so that the next attempt can succeed."""
-        try:
-            return await attempt()
-        except TicketRefused as error:
-            await self.renew(error.generation)
-            error.transient = True
-            raise
-
-    async def insisting(self, cleanup: Callable[[], Awaitable[T]]) -> T:
-        """Make an attempt to clean up: worth another one whatever the answer was, since it can do no harm."""
-        try:
-            return await self.with_ticket(cleanup)
-        except AsyncUploadError as error:
-            error.transient = not isinstance(error, LoginRefused)
-            raise
-
-    async def log_out(self) -> None:
-        """End the session if it is ours. One that has ended already is as good."""
-        if self._ticket is None or not self._own_ticket:
-            return
-        ticket, self._ticket = self._ticket, None
-        with suppress(TicketRefused):
-            await self._ask(_wire.log_out(ticket))
-
-    async def whoami(self) -> str:
-        """The user whom the ticket belongs to."""
-        self.name = await self._ask(_wire.is_valid_ticket(self._key()))
-        return self.name
-
-    def _key(self) -> Secret:
-        if self._ticket is None:
-            raise UsageError("not logged in")
-        return self._ticket
 
     # ── looking ──
 
@@ -257,16 +149,31 @@ class Remote:
                 f"CreateUploadHandler: chunks of {grant.chunk_size} bytes are more than the protocol's {LARGEST_CHUNK}",
                 status=200,
             )
-        return Handler(grant)
+        handler = Handler(grant)
+        handler.generation = self._generation
+        return handler
 
-    async def send_chunk(self, handler: Handler, chunk: SealedChunk) -> int | None:
+    async def send_chunk(self, handler: Handler, chunk: SealedChunk, *, padded: bool = False) -> int | None:
         """Append one chunk; after the last, the server's checksum of everything staged, if it gives one.
+
+        Args:
+            handler: Where to.
+            chunk: What.
+            padded: How its checksum is spelled; see ``pads_checksums``.
 
         Raises:
             ChunkRefused: It was not appended, says the server: the same bytes may go again.
         """
-        call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last)
-        return await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
+        call = _wire.send_chunk(self._key(), handler.id, chunk.data, chunk.crc32, last=chunk.last, padded=padded)
+        generation = self._generation
+        staged = await self._ask(call, seconds=self._timeouts.chunk(len(chunk.data)))
+        if generation == self._generation:
+            self._renewals = RENEWALS
+        return staged
+
+    def renewed_since(self, handler: Handler) -> bool:
+        """Whether there is another ticket now than the one that the handler was made with."""
+        return handler.generation != self._generation
 
     async def probe(self, handler: Handler, encoding: Encoding | None = None) -> None:
         """Send a chunk that no server appends; see :func:`_wire.probe_chunk`. Raises ChunkRefused where it was read."""
@@ -405,25 +312,3 @@ class Remote:
     async def close_download(self, handler: str) -> None:
         """Let go of it."""
         await self._ask(_reading.close_download(self._key(), handler), seconds=self._brief)
-
-    async def _ask(
-        self,
-        call: Call[T],
-        *,
-        seconds: float | None = None,
-        limit: int = REPLY_LIMIT,
-        delivery: Delivery | None = None,
-        encoding: Encoding | None = None,
-    ) -> T:
-        generation = self._generation
-        try:
-            return await self.asker.ask(
-                call,
-                seconds=seconds or self._timeouts.reply,
-                limit=limit,
-                delivery=delivery or Delivery(),
-                encoding=encoding,
-            )
-        except TicketRefused as error:
-            error.generation = generation
-            raise

@@ -257,7 +257,9 @@ def _refusal(operation: str, reply: Reply, hide: Callable[[str], str]) -> Server
     text = _shown(hide(reply.get("error")))
     code = reply.number("errorCode")
     # A refused login says so in full: anything less is no reason never to try this password again.
-    login = operation == "AuthenticateUser" and reply.has("success")
+    # To renew a ticket may fail for the ticket's sake as well: then a login finds out.
+    renewal = operation == "RenewTicket" and text.startswith("[900]")
+    login = (operation == "AuthenticateUser" or renewal) and reply.has("success")
     kind = LoginRefused if login else _classify(operation, code, text)
     if text.startswith("SystemError") or (code is not None and code >= 5000):
         kind = ServerError

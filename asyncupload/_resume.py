@@ -5,14 +5,14 @@ from typing import Any
 
 from . import _wire
 from ._ending import left_behind
+from ._handler import Handler
 from ._keeping import Keeping
 from ._names import destination
 from ._patience import Patience
 from ._place import Keeper, Place
-from ._remote import Handler
 from ._settle import Settlement, find
 from .checkpoints import Checkpoints, Commit
-from .errors import AsyncUploadError, Outcome, OutcomeUnknown
+from .errors import AsyncUploadError, Outcome, OutcomeUnknown, ServerError
 from .events import Receipt
 from .properties import Properties
 
@@ -120,14 +120,17 @@ class Resumption:
                 handler, place.to, commit.comment, self._properties, new=not commit.existed, fall_back=fall_back
             )
 
+        lost: AsyncUploadError | None = None
         try:
             await self._patience.persist(lambda: request(not self._may_be_running))
         except AsyncUploadError as error:
             if error.outcome is not Outcome.UNKNOWN:
                 raise
+            lost = error
         # Looked for whatever the answer was: the request before may have come about as well.
-        ends = handler.asked_at + self._patience.settings.timeouts.finalize
-        return await Settlement(self._patience, commit, request, ends=ends).run()
+        ended = isinstance(lost, ServerError) and not self._may_be_running
+        ends = handler.asked_at + (0 if ended else self._patience.settings.timeouts.finalize)
+        return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
 
     def _unknown(self) -> OutcomeUnknown:
         return OutcomeUnknown(

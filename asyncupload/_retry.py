@@ -3,8 +3,9 @@
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import anyio
@@ -59,7 +60,7 @@ def backoff(failures: int, rules: Retries, chance: float) -> float:
     return min(rules.first_wait * 2.0 ** min(failures - 1, 60), rules.longest_wait) * (1 - chance / 2)
 
 
-async def wait_to_begin_anew(restarts: int, rules: Retries) -> None:
+async def wait_to_begin_anew(restarts: int, rules: Retries, waited: "Waited") -> None:
     """Wait before an upload's next pass, as long as before a request that failed so often.
 
     An application pool that recycles, or a server that restarts, takes some seconds.
@@ -67,8 +68,10 @@ async def wait_to_begin_anew(restarts: int, rules: Retries) -> None:
     Args:
         restarts: How often the upload has begun anew, at least 1.
         rules: The user's.
+        waited: Where to add the time.
     """
-    await anyio.sleep(backoff(restarts, rules, random.random()))  # noqa: S311  (spreads load, guards nothing)
+    with waited.counting("restarts"):
+        await anyio.sleep(backoff(restarts, rules, random.random()))  # noqa: S311  (spreads load, guards nothing)
 
 
 def _most_attempts(error: AsyncUploadError, rules: Retries) -> float:
@@ -77,6 +80,31 @@ def _most_attempts(error: AsyncUploadError, rules: Retries) -> float:
         return math.inf if rules.attempts is None else rules.attempts
     limits = (rules.attempts, rules.first_attempts if error.first_contact else None)
     return min((limit for limit in limits if limit is not None), default=math.inf)
+
+
+@dataclass(slots=True)
+class Waited:
+    """Seconds that one upload waited instead of sending, by reason; as in :class:`~asyncupload.Times`."""
+
+    retries: float = 0.0
+    retry_after: float = 0.0
+    pauses: float = 0.0
+    restarts: float = 0.0
+    memory: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.retries + self.retry_after + self.pauses + self.restarts + self.memory
+
+    @contextmanager
+    def counting(self, reason: str) -> Iterator[None]:
+        """Count the time within."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, reason, getattr(self, reason) + time.monotonic() - began)
 
 
 class Pause:
@@ -107,6 +135,7 @@ async def persist(
     rules: Retries,
     *,
     pause: Pause | None = None,
+    waited: Waited | None = None,
     on_retry: Callable[[AsyncUploadError, int, float], None] = lambda *_: None,
 ) -> T:
     """Make attempts until one succeeds, another would not help, or ``rules`` allow no more.
@@ -115,6 +144,7 @@ async def persist(
         attempt: Sends one request, the same each time.
         rules: The user's.
         pause: The client's; None for what must not wait for it, as cleaning up.
+        waited: Where to add the time that it takes to wait.
         on_retry: Told the error, the number of attempts that failed and the seconds until the next.
 
     Raises:
@@ -122,10 +152,11 @@ async def persist(
 
     On cancellation a wait ends at once.
     """
-    failures, answers, first_failure = 0, 0, math.inf
+    failures, answers, first_failure, waited = 0, 0, math.inf, waited or Waited()
     while True:
         if pause is not None:
-            await pause.over()
+            with waited.counting("pauses"):
+                await pause.over()
         try:
             return await attempt()
         except AsyncUploadError as error:
@@ -142,4 +173,6 @@ async def persist(
                     error.add_note(f"given up after {failures} attempts in {elapsed:.0f} s")
                 raise
             on_retry(error, failures, wait)
-        await anyio.sleep(wait)
+            reason = "retry_after" if error.retry_after else "retries"
+        with waited.counting(reason):
+            await anyio.sleep(wait)

@@ -15,6 +15,7 @@ from ._remote import Remote
 from ._retry import persist, without_end
 from .checkpoints import Commit
 from .errors import (
+    ANSWERED,
     AsyncUploadError,
     ForeignReply,
     NotFound,
@@ -48,8 +49,9 @@ class Settlement:
         patience: The upload's.
         commit: What was asked for.
         request: Sends the same request once more. Told whether the one before must have ended. None to look only.
-        ends: When the server must have ended with the request, by the clock of ``anyio.current_time``.
-        error: How the request ended, if it was no answer. One that took too long is likely to be at work yet: half of
+        ends: When the server must have ended with the request, by the clock of ``anyio.current_time``. It has where it
+            answered itself, as that something went wrong inside: then nothing is waited for but better luck.
+        error: How the request ended, if it was no success. One that took too long is likely to be at work yet: half of
             the time goes by before it is repeated, even where that is safe.
     """
 
@@ -69,7 +71,9 @@ class Settlement:
         self._ends = ends
         slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
         self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
+        self._error = error
         self._looks = 0
+        self._failed = int(isinstance(error, ServerError))
         self._may_repeat = request is not None
         self._why = "no look was answered in time"
 
@@ -77,8 +81,8 @@ class Settlement:
         """Look until the document is found, the repeated request makes it, or ``timeouts.settle`` is over.
 
         Raises:
-            ServerError: The server had ended with the request, nothing is there, and a repeat was refused: it is not
-                stored.
+            ServerError: The server had ended with the request, nothing is there, and a repeat was refused, or failed
+                inside the server again and again: it is not stored.
             StoredTwice: Two versions carry this upload's token.
             OutcomeUnknown: It is still not there; the server may be about to store it yet, so nobody sends it again.
         """
@@ -88,7 +92,9 @@ class Settlement:
         found: _wire.Stored | ServerError | None = None
         try:
             with anyio.move_on_after(settings.timeouts.settle):
-                found = await persist(self._attempt, rules, pause=self._patience.pause, on_retry=self._note)
+                found = await persist(
+                    self._attempt, rules, pause=self._patience.pause, waited=self._patience.waited, on_retry=self._note
+                )
         except OutcomeUnknown:
             raise
         except AsyncUploadError as failure:
@@ -97,9 +103,10 @@ class Settlement:
             raise_kept(found)
         if found is not None:
             return found
+        lost = f" ({self._error})" if self._error is not None else ""
         raise OutcomeUnknown(
-            f"{self._commit.path}: all bytes arrived, but the reply to the request to store them was lost, and looking "
-            f"for the document did not tell ({self._why}); look whether it is there before you send it again"
+            f"{self._commit.path}: all bytes arrived, but the reply to the request to store them was lost{lost}, and "
+            f"looking for the document did not tell ({self._why}); look whether it is there before you send it again"
         )
 
     def _note(self, failure: AsyncUploadError, *_: object) -> None:
@@ -125,7 +132,7 @@ class Settlement:
 
     async def _repeat(self, *, ended: bool) -> ServerError | None:
         """Send the request once more; returns the server's refusal, if it was one."""
-        refusal, request = None, cast(Callable[[bool], Awaitable[_wire.Stored]], self._request)
+        request = cast(Callable[[bool], Awaitable[_wire.Stored]], self._request)
         try:
             await self._remote.with_ticket(lambda: request(ended))
         except AsyncUploadError as error:
@@ -133,12 +140,18 @@ class Settlement:
                 raise
             # A busy server may have left both alone. One that refuses may have given the handler to the first.
             self._may_repeat = isinstance(error, ForeignReply) and error.status == 503
-            if isinstance(error, ServerError) and error.outcome is Outcome.NOT_APPLIED:
-                refusal = error
+            if isinstance(error, ServerError):  # its own answer: it has ended with this one
+                return self._weigh(error)
         else:
             self._may_repeat = False
         self._ends = anyio.current_time() + self._patience.settings.timeouts.finalize
-        return refusal
+        return None
+
+    def _weigh(self, error: ServerError) -> ServerError | None:
+        """The refusal, if it is the last word. What goes wrong inside the server may pass, as a deadlock."""
+        self._failed += error.unexpected
+        self._may_repeat = error.unexpected and self._failed < ANSWERED
+        return None if self._may_repeat else error
 
 
 async def find(remote: Remote, commit: Commit) -> _wire.Stored | None:

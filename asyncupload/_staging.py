@@ -2,62 +2,37 @@
 gone."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import anyio
 
-from . import _checksum
 from ._body import Encoding
-from ._checksum import Part
 from ._ending import left_handler, this_ending
+from ._handler import Handler
 from ._outcome import exceeds_limit
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
-from ._remote import Handler
+from ._recut import Recut
+from ._spelling import Spelling
+from ._tally import Reason, StartOver, Tally
 from ._trial import change_encoding, may_be_the_encoding
 from .checkpoints import Checkpoints
 from .errors import (
     AsyncUploadError,
-    ChecksumMismatch,
     ConnectionLost,
     ForeignReply,
     HandlerLost,
     Outcome,
-    SourceChanged,
+    ServerError,
 )
 from .events import Audience, ChunkRetried, ChunkSent, HandlerOpened, Times
 from .settings import LARGEST_CHUNK, SMALLEST_CHUNK, Loss
 from .sources import Content
-
-
-class Reason(Enum):
-    """Why a handler cannot lead to a document any more."""
-
-    LOST = "a chunk, or the handler itself, is lost"
-    MISMATCH = "other bytes are staged than were sent"
-    TOO_LARGE = "chunks of its size are refused"
-    ENCODING = "its first chunk was written in a way that the server does not read"
-    REFUSED = "no document is made of it"
-
-
-class StartOver(Exception):
-    """This handler cannot lead to a document any more, but another can.
-
-    Attributes:
-        error: What happened; raised if there is no other attempt left.
-        reason: What kind of trouble it is: some kinds are worth another attempt more often than others.
-    """
-
-    def __init__(self, error: AsyncUploadError, reason: Reason = Reason.LOST) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,71 +41,6 @@ class Threads:
 
     reading: Executor
     checksums: anyio.CapacityLimiter
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the server has acknowledged of one pass."""
-
-    sent: int = 0
-    crc32: int = _checksum.EMPTY
-    parts: list[Part] = field(default_factory=list)
-    """Kept (some bytes per chunk) to say which chunk was doubled or lost, should the whole not be right."""
-    doubtful: set[int] = field(default_factory=set)
-    """Numbers of chunks that went again although they may have been appended: their reply was lost, or was a bare 503.
-    That is mostly said before the server has seen anything, but some gateways say it of one that they have lost."""
-    staged_crc32: int | None = None
-    complete: bool = False
-    """Whether the last chunk is among them."""
-    blind: bool = False
-    """Whether some chunk could be there twice, or not at all, without changing the checksum."""
-
-    def add(self, chunk: SealedChunk, answer: int | None) -> None:
-        """A chunk was acknowledged; ``answer`` is what the server said of the whole, if anything."""
-        self.blind = self.blind or self.blind_to(chunk)
-        self.sent += len(chunk.data)
-        self.parts.append(Part(chunk.crc32, len(chunk.data)))
-        self.crc32 = _checksum.combine(self.crc32, chunk.crc32, len(chunk.data))
-        if chunk.last:
-            self.staged_crc32, self.complete = answer, True
-
-    def blind_to(self, chunk: SealedChunk) -> bool:
-        """Whether the checksum so far is the same with this chunk as without: as with zeros behind four bytes of FF."""
-        return _checksum.combine(self.crc32, chunk.crc32, len(chunk.data)) == self.crc32
-
-    @property
-    def proven(self) -> bool:
-        """Whether the checksum of what was staged says all there is to know."""
-        return self.staged_crc32 is not None and not self.doubtful and not self.blind
-
-    def require_proof(self, path: str) -> None:
-        """Compare what the server staged with what was read.
-
-        Raises:
-            StartOver: It is something else, or nobody can say. Another handler may do better.
-        """
-        if not self.complete:  # cannot happen while the pipeline keeps its word, and would store half a file
-            raise SourceChanged(f"{path}: the source ended without a last chunk; nothing was stored")
-        if self.staged_crc32 is None and self.doubtful:
-            raise StartOver(
-                AsyncUploadError(
-                    f"{path}: the reply to chunk {min(self.doubtful)} was lost, and the server gives no checksum "
-                    "that could tell whether it stands there twice; nothing was stored"
-                )
-            )
-        if self.staged_crc32 is not None and self.staged_crc32 != self.crc32:
-            why = _checksum.explain(self.parts, self.staged_crc32, self.doubtful)
-            raise StartOver(
-                ChecksumMismatch(
-                    f"{path}: the server staged other bytes than were sent (its CRC-32 is {self.staged_crc32:08X}, "
-                    f"ours {self.crc32:08X}{'; ' + why if why else ''}); nothing was stored",
-                    expected=self.crc32,
-                    found=self.staged_crc32,
-                ),
-                # A chunk that went again may have been there already, or have come late: the line's fault, and no
-                # corruption.
-                Reason.LOST if self.doubtful else Reason.MISMATCH,
-            )
 
 
 class Staging:
@@ -161,6 +71,8 @@ class Staging:
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
+        self.waited = patience.waited
+        """By reasons of their own, beside ``times``."""
         self.settings = patience.settings
         self._threads = threads
         self._audience = audience
@@ -171,6 +83,8 @@ class Staging:
         self._chunk_size = chunk_size or LARGEST_CHUNK
         self.require_allowed: Callable[[int], None] = lambda _: None
         """Told how many bytes there will be with a chunk, before that is sent. What it raises ends the upload."""
+        self._kept: tuple[Recut, AsyncExitStack] | None = None
+        """What no handler has taken of a source that cannot be read again, and what ends the line behind it."""
         self.tally = Tally()
         """Of the last pass."""
         self.resent = 0
@@ -240,29 +154,59 @@ class Staging:
     async def send_all(self, handler: Handler, content: Content) -> Tally:
         """The ordered sender. The offset moves only after the server has acknowledged a chunk."""
         tally = self.tally = Tally()
-        async with sealed_chunks(
-            content.chunks(handler.chunk_size), depth=self.settings.depth, threads=self._threads.checksums
-        ) as line:
-            began = time.monotonic()
-            try:
-                async for chunk in line:
-                    self.require_allowed(tally.sent + len(chunk.data))
-                    tally.add(chunk, await self._send(handler, chunk, content.size, tally))
-                    self._audience.tell(
-                        ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size)
-                    )
-            finally:
-                self._keep_time(line, time.monotonic() - began)
+        async with AsyncExitStack() as ending:
+            chunks = await self._chunks(handler, content, ending)
+            with self._timed(chunks.line):
+                try:
+                    async for chunk in chunks:
+                        self.require_allowed(tally.sent + len(chunk.data))
+                        tally.add(chunk, await self._send(handler, chunk, content.size, tally))
+                        self._audience.tell(
+                            ChunkSent(path=self.path, number=chunk.number, sent=tally.sent, size=content.size)
+                        )
+                except StartOver:
+                    if chunks.untouched and not self._rereadable:
+                        self._kept = chunks, ending.pop_all()
+                    raise
         return tally
 
-    def _keep_time(self, line: Line, seconds: float) -> None:
-        before, waited = self.times, line.waited_for_bytes + line.waited_for_checksums
-        self.times = replace(
-            before,
-            reading=before.reading + line.waited_for_bytes,
-            checksums=before.checksums + line.waited_for_checksums,
-            network=before.network + seconds - waited,
-        )
+    async def _chunks(self, handler: Handler, content: Content, ending: AsyncExitStack) -> Recut:
+        """What there is to send. The line that it comes from ends with ``ending``."""
+        if self._kept is not None:
+            (chunks, closing), self._kept = self._kept, None
+            await ending.enter_async_context(closing)
+            return chunks.begin_anew(handler.chunk_size)
+        threads = self._threads.checksums
+        line = sealed_chunks(content.chunks(handler.chunk_size), depth=self.settings.depth, threads=threads)
+        return Recut(await ending.enter_async_context(line), handler.chunk_size, threads)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether all that was read of a source that cannot be read again is in hand yet: no handler has taken it."""
+        return self._kept is not None
+
+    async def let_go(self) -> None:
+        """Close what was kept, if no handler has come for it."""
+        if self._kept is not None:
+            (_, closing), self._kept = self._kept, None
+            await closing.aclose()
+
+    @contextmanager
+    def _timed(self, line: Line) -> Iterator[None]:
+        began, reading, checksums = time.monotonic(), line.waited_for_bytes, line.waited_for_checksums
+        waited = self.waited.total
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began - (self.waited.total - waited)
+            reading, checksums = line.waited_for_bytes - reading, line.waited_for_checksums - checksums
+            before = self.times
+            self.times = replace(
+                before,
+                reading=before.reading + reading,
+                checksums=before.checksums + checksums,
+                network=before.network + seconds - reading - checksums,
+            )
 
     async def require_proof(self, handler: Handler, tally: Tally) -> None:
         """Compare what the server staged with what was read, and make sure that it stays so.
@@ -287,15 +231,18 @@ class Staging:
     async def _send(self, handler: Handler, chunk: SealedChunk, size: int | None, tally: Tally) -> int | None:
         """Send one chunk until the server has it, always from the same buffer."""
 
+        spelling = Spelling(self._remote, chunk.crc32)
+
         async def attempt() -> int | None:
             encoding = self._remote.asker.encoding
             try:
-                answer = await self._remote.send_chunk(handler, chunk)
+                answer = await self._remote.send_chunk(handler, chunk, padded=spelling.choose())
             except AsyncUploadError as error:
                 if not await self._change_encoding(error, chunk, encoding):
+                    spelling.note(error)
                     self._doubt(error, chunk, size, tally)
                     raise
-                self._begin_otherwise(error, chunk, tally)
+                self._begin_otherwise(error)
             else:
                 self._remote.asker.settle_encoding(encoding)
                 return answer
@@ -316,12 +263,25 @@ class Staging:
             )
 
         try:
-            return await self._patience.persist(attempt, on_retry=retried)
+            answer = await self._patience.persist(attempt, on_retry=retried)
         except HandlerLost as error:
+            self._tell_of_loss(error, handler)
             raise StartOver(error) from error
         except AsyncUploadError as error:
-            self._try_smaller(error, handler, chunk)
+            self._turn_to_another(error, handler, chunk)
             raise
+        self._tell_of_spelling(spelling)
+        return answer
+
+    def _tell_of_spelling(self, spelling: Spelling) -> None:
+        if spelling.found():
+            self._log.info("checksum_spelling_found", padded=spelling.padded)
+
+    def _tell_of_loss(self, error: HandlerLost, handler: Handler) -> None:
+        renewed = self._remote.renewed_since(handler)
+        self._log.info("handler_lost", ticket_renewed=renewed, reason=str(error))
+        if renewed:
+            error.add_note("the ticket has been renewed since: this server may know a handler by its first ticket only")
 
     def _tell_of_retry(self, event: ChunkRetried) -> None:
         self.resent += 1
@@ -340,29 +300,41 @@ class Staging:
         bare = isinstance(error, ForeignReply) and error.status == 503 and error.retry_after is None
         if not lost and not bare:
             return
-        loss = Loss(tally.sent, size, self._rereadable, self._restarted)
-        unseen = tally.blind_to(chunk) and self._rereadable
+        anew = self._may_begin_anew(chunk)
+        loss = Loss(tally.sent, size, anew, self._restarted)
+        unseen = tally.blind_to(chunk) and anew
         if unseen or (lost and not self.settings.prove(loss)):
             raise StartOver(error) from error
         tally.doubtful.add(chunk.number)
         error.outcome = Outcome.NOT_APPLIED
+        if not anew:  # there is no other handler to turn to: as long as after an HTTP 500
+            error.most_attempts = None
+
+    def _may_begin_anew(self, chunk: SealedChunk) -> bool:
+        """Whether another handler can have all: it can be read again, or nothing of it was acknowledged."""
+        return self._rereadable or chunk.number == 1
 
     async def _change_encoding(self, error: AsyncUploadError, chunk: SealedChunk, encoding: Encoding) -> bool:
         """Whether the first chunk should go once more in another way of writing it."""
         first = chunk.number == 1 and may_be_the_encoding(error, encoding)
         return first and await change_encoding(self._patience, error, encoding)
 
-    def _begin_otherwise(self, error: AsyncUploadError, chunk: SealedChunk, tally: Tally) -> None:
+    def _begin_otherwise(self, error: AsyncUploadError) -> None:
         """Let the first chunk go in the way that was found.
 
         Raises:
             StartOver: It may have been appended for all that: another handler is certain to be empty.
         """
-        if error.outcome is Outcome.NOT_APPLIED:
-            return
-        if self._rereadable:
+        if error.outcome is not Outcome.NOT_APPLIED:
             raise StartOver(error, Reason.ENCODING) from error
-        tally.doubtful.add(chunk.number)
+
+    def _turn_to_another(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
+        """Begin anew, if another handler may fare better."""
+        self._try_smaller(error, handler, chunk)
+        if (
+            isinstance(error, ServerError) and error.unexpected and self._may_begin_anew(chunk)
+        ):  # maybe this one's trouble
+            raise StartOver(error, Reason.BROKEN) from error
 
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""

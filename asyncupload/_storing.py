@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from . import _wire
+from ._handler import Handler
 from ._outcome import lacks_operation
 from ._parameters import Way
 from ._patience import Patience
 from ._place import Keeper, Place
-from ._remote import Handler
+from ._raised import raise_kept
 from ._settle import Settlement, find
-from ._staging import Reason, Staging, StartOver, Tally
+from ._staging import Staging
+from ._tally import Reason, StartOver, Tally
 from ._task import Task
 from ._verify import Verification
 from .checkpoints import Commit
@@ -136,14 +138,18 @@ class Storing:
             lost = error
         # A success that names nothing may be the answer to another request: only what stands there is proof.
         self._log.info("settling", reason=str(lost or "the answer names no version"))
-        ends = handler.asked_at + self._settings.timeouts.finalize
+        # Where the server has answered itself, it has ended: to look is enough.
+        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else self._settings.timeouts.finalize)
         try:
             return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
         except ServerError as error:  # it had ended, and nothing is there: nobody is at work on the handler
             handler.consumed = False
+            # That the handler is gone is the consequence: what went wrong was said before.
+            why = lost if isinstance(lost, ServerError) else error
+            why.outcome = Outcome.NOT_APPLIED
             if _gone(error):
-                await self._start_over_if_ours(error, place)
-            raise
+                await self._start_over_if_ours(why, place)
+            raise_kept(why)
 
     async def _refused(self, error: AsyncUploadError, place: Place, commit: Commit) -> _wire.Stored:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
@@ -270,4 +276,6 @@ class Storing:
 
 def _gone(error: AsyncUploadError) -> bool:
     """Whether a request to store was refused in the words for a handler that is not there (any more)."""
-    return type(error) is ServerError and error.code in {None, 4000} and not lacks_operation(error)
+    if type(error) is not ServerError or error.unexpected:
+        return False
+    return error.code in {None, 4000} and not lacks_operation(error)

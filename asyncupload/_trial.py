@@ -8,10 +8,11 @@ from typing import cast
 
 from ._body import Encoding
 from ._ending import left_handler
+from ._handler import Handler
 from ._log import get_logger
 from ._outcome import binds_no_chunks
 from ._patience import Patience
-from ._remote import Handler, Remote
+from ._remote import Remote
 from .errors import AsyncUploadError, ChunkRefused, ForeignReply, Redirected, ServerError, TicketRefused
 
 REFUSED_FORM = frozenset({400, 415, 500})

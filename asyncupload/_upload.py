@@ -2,24 +2,25 @@
 
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from . import _wire
 from ._ending import left_behind
+from ._handler import Handler
 from ._keeping import Keeping
 from ._passes import Passes
 from ._patience import Patience
 from ._pipeline import sealed_chunks
 from ._place import Keeper, Place
-from ._remote import Handler
 from ._rules import Rulebook
-from ._staging import Staging, Tally, Threads
+from ._staging import Staging, Threads
 from ._storing import Storing
+from ._tally import Tally
 from ._task import Task
 from ._verify import Verification
 from .errors import AlreadyExists
-from .events import Audience, Failed, Receipt, Stored
+from .events import Audience, Failed, Receipt, Stored, Times
 
 
 class Upload:
@@ -113,7 +114,11 @@ class Upload:
             "resent_bytes": staging.resent_bytes,
             "restarted": self._passes.restarted,
             "seconds": round(time.monotonic() - began, 3),
+            "waited": self._times().words,
         }
+
+    def _times(self) -> Times:
+        return replace(self._staging.times, commit=self._passes.commit_seconds, **asdict(self._patience.waited))
 
     async def _bring(self, began: float) -> Receipt:
         """Open the source, look at the place, hold it, and make passes until one gets through."""
@@ -198,7 +203,7 @@ class Upload:
             resent_bytes=self._staging.resent_bytes,
             verified_by="staged checksum" if tally.proven else "stored checksum",
             seconds=time.monotonic() - began,
-            times=replace(self._staging.times, commit=self._passes.commit_seconds),
+            times=self._times(),
             not_kept=self._keeping.not_kept,
             left=left_behind(),
         )

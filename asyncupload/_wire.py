@@ -77,11 +77,25 @@ def moment(text: str) -> datetime | None:
 
 def authenticate(user: str, password: Secret) -> Call[Login]:
     """A new session."""
+    return Call("AuthenticateUser", (("UID", user), ("PWD", password)), lambda reply: _read_login(reply, user))
 
-    def read_login(reply: Reply) -> Login:
-        return Login(Secret(_given(reply, "ticket")), reply.get("username", user))
 
-    return Call("AuthenticateUser", (("UID", user), ("PWD", password)), read_login)
+def renew_ticket(user: str, password: Secret, ticket: Secret, *, language: bool = False) -> Call[Login]:
+    """The session of a ticket that has expired, or, where the server cannot go on with it, a new one.
+
+    Args:
+        user: Login name.
+        password: The user's; it is looked at each time.
+        ticket: The session's.
+        language: Whether to send the field for a language, empty.
+    """
+    lang: Fields = (("Lang", ""),) if language else ()
+    fields: Fields = (("UID", user), ("PWD", password), *lang, ("OldTicket", ticket))
+    return Call("RenewTicket", fields, lambda reply: _read_login(reply, user))
+
+
+def _read_login(reply: Reply, user: str) -> Login:
+    return Login(Secret(_given(reply, "ticket")), reply.get("username", user))
 
 
 def log_out(ticket: Secret) -> Call[None]:
@@ -229,12 +243,14 @@ def create_handler(ticket: Secret, wish: int) -> Call[Grant]:
     return Call("CreateUploadHandler", fields, read_grant)
 
 
-def send_chunk(ticket: Secret, handler: str, chunk: Buffer, crc: int, *, last: bool) -> Call[int | None]:
+def send_chunk(
+    ticket: Secret, handler: str, chunk: Buffer, crc: int, *, last: bool, padded: bool = False
+) -> Call[int | None]:
     """Appends a chunk. The last one's answer may carry the CRC-32 of all that is staged; None where it does not."""
     fields = (
         ("authenticationTicket", ticket),
         ("uploadHandler", handler),
-        ("chunkHEXCRC", _checksum.to_text(crc)),
+        ("chunkHEXCRC", _checksum.to_text(crc, padded=padded)),
         ("lastChunk", "true" if last else "false"),
     )
     return Call("UploadFileChunk", fields, lambda reply: reply.crc("filehexcrc"), LostReply.PROVE, chunk)

@@ -124,9 +124,10 @@ class Client(Opened):
         )
         audience = Audience(on_event, log, self._observers)
         with audience.attending(where.path, this_ending().leftovers):
+            patience = self._patience.told_to(audience, where.path)
             # The turn first: those who wait for one place must not fill the room of others.
-            async with self._turns.at(where.path), self._room_for(origin, chunk_size):
-                return await self._upload(threads, audience, log, task).run()
+            async with self._turns.at(where.path), self._room_for(origin, chunk_size, patience.waited):
+                return await self._upload(patience, threads, audience, log, task).run()
 
     def upload_events(
         self,
@@ -192,7 +193,7 @@ class Client(Opened):
         where, origin = destination(to), as_source(source)
         log = get_logger(source=origin.name, destination=where.path)
         task = Task(source=origin, to=where, if_exists=if_exists, checkpoints=checkpoints or NoCheckpoints())
-        return await self._upload(threads, Audience(None, log), log, task).preview()
+        return await self._upload(self._patience, threads, Audience(None, log), log, task).preview()
 
     @journey
     async def resume_commit(
@@ -293,7 +294,8 @@ class Client(Opened):
 
         Raises:
             OperationMissing: The server does not unpack archives: nothing was sent.
-            OutcomeUnknown: The request to unpack left and its reply was lost: some entries may be documents now.
+            OutcomeUnknown: The request to unpack left, its reply was lost, and looking for the entries did not tell of
+                all, or the source can be read only once: some entries may be documents now.
             AsyncUploadError: Nothing was unpacked.
 
         On cancellation as for :meth:`upload`.

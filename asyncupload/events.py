@@ -138,10 +138,27 @@ class Times:
     reading: float = 0.0
     """For bytes of the source."""
     checksums: float = 0.0
+    """Of chunks, also where the thread that reads a file makes them."""
     network: float = 0.0
     """For chunks to leave and be acknowledged: the line, and the server's appending."""
     commit: float = 0.0
     """For the server to make a document of them."""
+    retries: float = 0.0
+    """Between attempts at requests that failed."""
+    retry_after: float = 0.0
+    """The same, because the server asked for so long a time (Retry-After)."""
+    pauses: float = 0.0
+    """Because the server had asked another upload of the same client for a time."""
+    restarts: float = 0.0
+    """Before beginning anew."""
+    memory: float = 0.0
+    """For a place among the client's uploads, and room for what is read ahead."""
+
+    @property
+    def words(self) -> str:
+        """What there was most of, first, as far as it shows in tenths of a second; empty if nothing does."""
+        told = sorted(((round(getattr(self, name), 1), name) for name in self.__slots__), reverse=True)
+        return ", ".join(f"{name.replace('_', ' ')} {seconds} s" for seconds, name in told if seconds > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

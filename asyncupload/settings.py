@@ -84,7 +84,8 @@ class Retries:
 
     restarts: int = 8
     """How often one upload begins anew in another handler at most, where its source can be read again. Bytes that
-    arrive wrong without a lost reply to explain it, and a document that is refused, allow one restart only."""
+    arrive wrong without a lost reply to explain it, a document that is refused, and a handler at whose chunks the
+    server fails, allow one restart only."""
 
     restart_within: float = 86400.0
     """Seconds after its beginning in which an upload may begin anew."""
@@ -126,7 +127,7 @@ class Loss(NamedTuple):
     size: int | None
     """Bytes in all; None if unknown."""
     rereadable: bool
-    """Whether the upload could begin anew."""
+    """Whether the upload could begin anew: from its source, or because the chunk is its first and in hand."""
     restarted: int = 0
     """How often it has begun anew already."""
 

@@ -172,8 +172,15 @@ async def seen() -> dict[str, str]:
 
 async def calls(folder: Path, journey: Callable[[Client, Path], Awaitable[object]]) -> list[str]:
     """The operations that a journey asks for, each once."""
-    # An older server, and a reply to the request to store that is lost: the client has to do otherwise, and to look.
-    trouble = at({("UploadNewDocumentWidthHandler", 2): "refuse-404", ("UploadDocumentWithHandler1", 1): "drop-after"})
+    # An older server, a reply to the request to store that is lost, and a ticket that dies: the client has to do
+    # otherwise, to look, and to renew it.
+    trouble = at(
+        {
+            ("UploadNewDocumentWidthHandler", 2): "refuse-404",
+            ("UploadDocumentWithHandler1", 1): "drop-after",
+            ("UnLock", 1): "expire-ticket",
+        }
+    )
     async with Emulator(folder / "server", script=trouble) as server:
         await signed_in(server, lambda client: client.upload(b"bytes", to=THERE))
         before = len(server.calls)

@@ -5,26 +5,32 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import FOLDER, PATIENT
+from conftest import BRISK, FOLDER, PATIENT
 from troubled import against, count, until, version_comments
 
 from asyncupload import (
     AsyncUploadError,
+    BytesSource,
     Client,
     Committing,
     Event,
     HandlerOpened,
     NotFound,
+    Outcome,
     OutcomeUnknown,
     ServerError,
     SourceMissing,
     UnpackedItem,
     UsageError,
 )
-from asyncupload.emulator import Emulator, at
+from asyncupload._entries import entries
+from asyncupload._tally import Tally
+from asyncupload.emulator import Call, Emulator, at
 
 pytestmark = pytest.mark.anyio
 
@@ -132,18 +138,101 @@ async def test_what_cannot_work_is_found_out_before_a_byte_is_sent(
     assert count(emulator, "CreateUploadHandler") == 0
 
 
-@pytest.mark.parametrize("fault", ["drop-after", "truncated-after", "fail-502-after", "html-after"])
-async def test_a_lost_reply_is_told_as_unknown(fault: str, tmp_path: Path) -> None:
-    """Nothing that could be looked for would tell of all entries; and a second request would only be refused."""
+@pytest.mark.parametrize(
+    "fault", ["drop-after", "truncated-after", "fail-502-after", "html-after", "system-error-after"]
+)
+async def test_a_lost_reply_is_looked_into(fault: str, tmp_path: Path) -> None:
+    """All entries are there, with their sizes and checksums: nothing is asked for a second time."""
     async with against(tmp_path, at({(UNPACK, 1): fault})) as (server, client):
-        with pytest.raises(OutcomeUnknown, match=r"look what is there .* changed_only") as caught:
+        done = await client.upload_zip(ARCHIVE, to=FOLDER)
+        assert {item.name: item.error for item in done.items} == dict.fromkeys(CONTENTS, "")
+        assert count(server, UNPACK) == 1
+        assert [len(document.versions) for document in await server.documents()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("fault", ["drop-before", "refuse-500", "refuse-503", "system-error", "consume-handler"])
+async def test_a_request_that_did_nothing_is_sent_again_when_the_server_must_have_ended(
+    fault: str, tmp_path: Path
+) -> None:
+    async with against(tmp_path, at({(UNPACK, 1): fault}), BRISK) as (server, client):
+        await client.upload_zip(ARCHIVE, to=FOLDER)
+        assert await _stored(server) == {f"{FOLDER}/{name}": data for name, data in CONTENTS.items()}
+        assert [len(document.versions) for document in await server.documents()] == [1, 1, 1]
+        assert count(server, UNPACK) == (3 if fault == "consume-handler" else 2)
+        assert await server.open_handlers() == []
+
+
+async def test_a_server_that_breaks_off_is_told_entry_by_entry(tmp_path: Path) -> None:
+    """It has said so itself. What is there is not asked for again: it could become versions once more."""
+    async with against(tmp_path, variants=["zip-breaks"]) as (server, client):
+        done = await client.upload_zip(ARCHIVE, to=FOLDER)
+        assert set(await _stored(server)) == {f"{FOLDER}/a.txt"}
+        assert {item.name for item in done.items if not item.error} == {"a.txt"}
+        assert {item.name for item in done.failed} == {"März/b.bin", "März/Q1/c"}
+        assert count(server, UNPACK) == 1
+        assert await server.open_handlers() == []
+
+
+async def test_a_server_that_fails_at_every_archive_is_told_in_its_own_words(tmp_path: Path) -> None:
+    def script(call: Call) -> str | None:
+        return "consume-handler" if call.operation == UNPACK else None
+
+    async with against(tmp_path, script) as (server, client):
+        with pytest.raises(ServerError, match="could not be written to the warehouse") as caught:
             await client.upload_zip(ARCHIVE, to=FOLDER)
+        assert caught.value.outcome is Outcome.NOT_APPLIED
+        assert await server.documents() == []
+        assert await server.open_handlers() == []
+
+
+async def test_what_is_not_found_in_time_is_told_as_unknown_with_what_is_there(tmp_path: Path) -> None:
+    """The server may be at work on the rest: nothing is deleted, and nothing sent again."""
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.5))
+    async with against(tmp_path, at({(UNPACK, 1): "drop-after"}), settings) as (server, client):
+        with pytest.raises(OutcomeUnknown, match=r"2 of 3 entries are there, and not \.\./out\.txt; look what"):
+            await client.upload_zip(PARTLY, to=FOLDER)
+        assert count(server, UNPACK) == 1
+        assert count(server, "DeleteUploadHandler") == 0
+
+
+async def test_entries_in_a_folder_that_the_server_renames_are_found(tmp_path: Path) -> None:
+    async with against(tmp_path, at({(UNPACK, 1): "drop-after"})) as (server, client):
+        done = await client.upload_zip(_zip({"R&D/50%/a": b"first", "R&D/b": b"second"}), to=FOLDER)
+        assert done.failed == ()
+        assert set(await _stored(server)) == {f"{FOLDER}/R_D/50_/a", f"{FOLDER}/R_D/b"}
+
+
+async def test_an_entry_of_another_size_or_checksum_is_not_there(tmp_path: Path) -> None:
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.5))
+    async with against(tmp_path, at({(UNPACK, 2): "drop-before"}), settings) as (_, client):
+        await client.upload_zip(_zip({"a": b"same", "b": b"old"}), to=FOLDER)
+        with pytest.raises(OutcomeUnknown, match="1 of 2 entries are there, and not b"):
+            await client.upload_zip(_zip({"a": b"same", "b": b"new"}), to=FOLDER, check_out=True)
+
+
+async def test_a_lost_reply_about_a_stream_is_told_as_unknown(tmp_path: Path) -> None:
+    """Nobody knows what was in it; and a second request would only be refused."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield ARCHIVE
+
+    async with against(tmp_path, at({(UNPACK, 1): "drop-after"})) as (server, client):
+        with pytest.raises(OutcomeUnknown, match=r"look what is there .* changed_only") as caught:
+            await client.upload_zip(pieces(), to=FOLDER)
         assert isinstance(caught.value.__cause__, AsyncUploadError)
         assert count(server, UNPACK) == 1
         assert count(server, "DeleteUploadHandler") == 0, "the server may be at work on it"
-        done = await client.upload_zip(ARCHIVE, to=FOLDER, changed_only=True)
-        assert done.failed == ()
-        assert [len(document.versions) for document in await server.documents()] == [1, 1, 1]
+
+
+async def test_a_directory_that_is_longer_than_a_short_look_is_read(tmp_path: Path) -> None:
+    names = {f"{number:0200}": b"" for number in range(4000)}
+    async with against(tmp_path, at({(UNPACK, 1): "drop-before"}), BRISK) as (_, client):
+        threads = client._entered()
+        sent = Tally()
+        data = _zip(names)
+        sent.sent, sent.crc32 = len(data), zlib.crc32(data)
+        found = await entries(BytesSource(data), client._patience, threads, sent)
+        assert [entry.name for entry in found] == list(names)
 
 
 async def test_a_request_that_was_turned_away_is_sent_again(tmp_path: Path) -> None:

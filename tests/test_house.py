@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # one thing once
     ("_address", "_tls", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
     # the server as an object
-    ("_asker", "_remote", "_patience"),
+    ("_handler", "_asker", "_session", "_remote", "_patience"),
     # journeys
     (
         "_place",
@@ -58,6 +58,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_keeping",
         "_settle",
         "_trial",
+        "_spelling",
+        "_recut",
+        "_tally",
         "_staging",
         "_passes",
         "_fetch",
@@ -65,6 +68,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_task",
         "_storing",
         "_upload",
+        "_entries",
         "_archive",
         "_download",
         "_resume",

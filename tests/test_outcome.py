@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from asyncupload import _reply, errors
 from asyncupload._call import LostReply
+from asyncupload._handler import Handler
 from asyncupload._outcome import outcome_of
 from asyncupload._pipeline import SealedChunk
-from asyncupload._remote import Handler, Remote
+from asyncupload._remote import Remote
 from asyncupload._secret import Secret
 from asyncupload._transport import Transport
 from asyncupload._wire import Grant

@@ -262,6 +262,25 @@ async def test_what_was_checksummed_when_it_was_read_needs_no_worker() -> None:
     assert chunk.crc32 == zlib.crc32(b"content")
 
 
+async def test_a_checksum_that_the_reading_thread_makes_is_counted_as_one(threads: anyio.CapacityLimiter) -> None:
+    """As of a file: the thread reads, and checksums what it has read."""
+
+    async def chunks() -> AsyncGenerator[ChunkBuffer, None]:
+        for _ in range(2):
+            buffer = Buffer()
+            buffer.fill(io.BytesIO(b"content").readinto, 7)
+            buffer.seal()
+            assert buffer.crc32_seconds > 0
+            buffer.crc32_seconds = 0.02
+            await asyncio.sleep(0.05)
+            yield buffer.content
+
+    async with sealed_chunks(chunks(), depth=1, threads=threads) as line:
+        assert len([chunk async for chunk in line]) == 2
+    assert line.waited_for_checksums >= 0.02
+    assert line.waited_for_bytes >= 0.03
+
+
 # ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

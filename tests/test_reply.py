@@ -200,6 +200,9 @@ REFUSALS: list[tuple[str, str, type[ServerError]]] = [
     ("AuthenticateUser", 'success="false" error="[902] not allowed"', LoginRefused),
     ("AuthenticateUser", 'success="false" errorCode="4010"', LoginRefused),
     ("AuthenticateUser", 'success="false" errorCode="4030"', LoginRefused),
+    ("RenewTicket", 'success="false" errorCode="4010" error="[900] Authentication failed"', LoginRefused),
+    ("RenewTicket", 'success="false" errorCode="4010" error="[901] Session expired"', TicketRefused),
+    ("RenewTicket", 'success="false" errorCode="4000" error="invalid ticket format"', ServerError),
 ]
 
 

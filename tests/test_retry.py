@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncupload._retry import Pause, next_wait, persist, without_end
+from asyncupload._retry import Pause, Waited, next_wait, persist, without_end
 from asyncupload.errors import (
     AsyncUploadError,
     ChunkRefused,
@@ -301,15 +301,18 @@ async def _over(task: "asyncio.Future[str]") -> None:
 @pytest.mark.anyio
 async def test_one_uploads_pause_is_kept_by_all() -> None:
     """Faults 46 and 47: one is told to wait an hour, and another, which never failed, does not begin either."""
-    pause, busied, innocent = Pause(), Attempts(busy(3600)), Attempts()
-    first = asyncio.ensure_future(persist(busied, OBEDIENT, pause=pause))
+    pause, busied, innocent, one, other = Pause(), Attempts(busy(3600)), Attempts(), Waited(), Waited()
+    first = asyncio.ensure_future(persist(busied, OBEDIENT, pause=pause, waited=one))
     await anyio.wait_all_tasks_blocked()
-    second = asyncio.ensure_future(persist(innocent, OBEDIENT, pause=pause))
-    await anyio.wait_all_tasks_blocked()
+    second = asyncio.ensure_future(persist(innocent, OBEDIENT, pause=pause, waited=other))
+    await anyio.sleep(0.02)
 
     assert (busied.made, innocent.made) == (1, 0)
     await _over(first)
     await _over(second)
+    assert one.retry_after >= 0.02, "its own Retry-After"
+    assert other.pauses >= 0.02, "somebody else's"
+    assert (one.retries, other.retry_after, other.retries) == (0, 0, 0)
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ from between import between
 from conftest import BRISK, FOLDER, PATIENT
 from troubled import against, count, holder
 
-from asyncupload import AlreadyExists, AsyncUploadError, Client, Event, Outcome, OutcomeUnknown, Stored
+from asyncupload import AlreadyExists, AsyncUploadError, Client, Event, Outcome, OutcomeUnknown, ServerError, Stored
 from asyncupload.emulator import Call, Emulator, Script
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +107,7 @@ async def test_a_ticket_that_dies_with_the_request_is_renewed_for_looking(tmp_pa
             receipt = await client.upload(b"data", to=TO)
         assert forgotten
         assert [receipt.version_id] == await _numbers(server)
-        assert count(server, "AuthenticateUser") == 2
+        assert count(server, "AuthenticateUser") + count(server, "RenewTicket") == 2
 
 
 # ── whose version it is ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +204,55 @@ async def test_another_document_at_the_place_is_told_as_unknown(tmp_path: Path) 
         assert len(await _numbers(server)) == 1
         assert (await server.content(TO)).read_bytes() == b"theirs"
         assert count(server, "DeleteUploadHandler") == 0
+
+
+# ── the server says itself that it failed ───────────────────────────────────────────────────────────────────────────
+
+SLOW = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=120, finalize=1800))
+"""A test that waited for these would be killed."""
+
+
+@pytest.mark.parametrize("operation", [CREATE, ADD])
+async def test_a_server_that_fails_at_the_request_to_store_is_told_in_its_own_words(
+    operation: str, tmp_path: Path
+) -> None:
+    """It has answered, and so has ended with it: to look is enough, and that its handler is gone is no news."""
+    begun, script = _from_then_on({operation: "consume-handler"})
+    async with against(tmp_path, script, SLOW) as (server, client):
+        if operation == ADD:
+            await client.upload(b"before", to=TO)
+        begun.append("now")
+        with pytest.raises(ServerError, match="could not be written to the warehouse") as caught:
+            await client.upload(b"data", to=TO)
+        assert (caught.value.code, caught.value.outcome) == (5030, Outcome.NOT_APPLIED)
+        assert count(server, "DocumentExists") < 20
+        assert sum(len(document.versions) for document in await server.documents()) == (1 if operation == ADD else 0)
+        assert await server.open_handlers() == []
+
+
+@pytest.mark.parametrize("operation", [CREATE, ADD])
+async def test_a_failure_inside_the_server_passes(operation: str, tmp_path: Path) -> None:
+    """As a deadlock in its database. The handler is there yet, and no byte goes twice."""
+    hits = {(operation, number): "system-error" for number in range(1, 5)}
+    async with against(tmp_path, lambda call: hits.get((call.operation, call.number)), SLOW) as (server, client):
+        if operation == ADD:
+            await client.upload(b"before", to=TO)
+        receipt = await client.upload(b"data", to=TO)
+        assert receipt.version_id == (await _numbers(server))[-1]
+        assert len(await _numbers(server)) == (2 if operation == ADD else 1)
+        assert receipt.restarted == 0
+        assert count(server, operation) == 5
+
+
+async def test_a_server_that_fails_each_time_ends_it(tmp_path: Path) -> None:
+    begun, script = _from_then_on({CREATE: "system-error"})
+    begun.append("now")
+    async with against(tmp_path, script, SLOW) as (server, client):
+        with pytest.raises(ServerError, match="SystemError:Object reference"):
+            await client.upload(b"data", to=TO)
+        assert count(server, CREATE) == 8
+        assert await server.documents() == []
+        assert await server.open_handlers() == []
 
 
 # ── not found ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1231,3 +1231,64 @@ async def test_a_source_of_somebody_elses_is_taken_as_it_is(threads: Executor) -
 
     assert as_source(mine) is mine
     assert b"".join(await read_all(mine, threads)) == CONTENT
+
+
+class Rewinding:
+    """Begins anew whenever it is asked for its iterator, as some file wrappers do."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+        self._left = list(pieces)
+        self.asked = 0
+
+    def __aiter__(self) -> "Rewinding":
+        self.asked += 1
+        if self.asked > 10:
+            raise LookupError("it would go on for ever")
+        self._left = list(self._pieces)
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop(0)
+
+
+async def test_an_iterator_is_asked_for_once_though_it_would_rewind(threads: Executor) -> None:
+    """37 GB of one file went up, and it would have gone on."""
+    pieces = Rewinding(b"abc", b"", b"def", b"g")
+    assert b"".join(await read_all(pieces, threads, 2)) == b"abcdefg"
+    assert pieces.asked == 1
+
+
+class Endless(Rewinding):
+    """Never ends, however it is read. Counts what it gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+
+    async def __anext__(self) -> bytes:
+        return self.read(3)
+
+    def read(self, size: int, /) -> bytes:
+        self.given += 3
+        return b"abc"[:size]
+
+
+class AsyncEndless(Endless):
+    """The same with an async ``read``."""
+
+    async def read(self, size: int, /) -> bytes:  # type: ignore[override]
+        return super().read(size)
+
+
+@pytest.mark.parametrize("form", ["iterator", "read", "async read"])
+async def test_a_declared_size_is_a_bound_while_reading(form: str, threads: Executor) -> None:
+    """What never ends is left at its first byte too many, not when a chunk is full of it."""
+    endless = AsyncEndless() if form == "async read" else Endless()
+    source = IteratorSource(endless, size=10) if form == "iterator" else FileSource(endless, size=10)
+    with pytest.raises(SourceChanged, match="more than 10 bytes"):
+        async with source.open(threads) as content:
+            await all_chunks(content, 1_000)
+    assert endless.given <= 15

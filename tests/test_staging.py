@@ -5,13 +5,14 @@ import io
 import os
 import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from between import between
+from between import Between, between
 from conftest import FOLDER, PATIENT
 from troubled import against, count
 
@@ -28,6 +29,7 @@ from asyncupload import (
     Loss,
     Restarted,
     Retries,
+    ServerError,
 )
 from asyncupload.emulator import Call, Emulator, Script, at
 
@@ -104,8 +106,10 @@ async def test_the_users_own_rule_is_asked(
 
 
 @pytest.mark.parametrize("fault", ["drop-before", "refuse-500", "html"])
-@pytest.mark.parametrize("chunk", [1, 2, 3])
-async def test_a_source_that_cannot_be_read_again_proves_always(chunk: int, fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [2, 3])
+async def test_a_source_that_cannot_be_read_again_proves_what_is_not_its_first(
+    chunk: int, fault: str, tmp_path: Path
+) -> None:
     """Fault 27: the chunk comes out of the sender's buffer, whatever has become of its source."""
     data = os.urandom(2 * CHUNK + 1)
     async with against(tmp_path, at({("UploadFileChunk", chunk): fault})) as (server, client):
@@ -114,20 +118,51 @@ async def test_a_source_that_cannot_be_read_again_proves_always(chunk: int, faul
         assert (receipt.resent, receipt.restarted) == (1, 0)
 
 
-@pytest.mark.parametrize("chunk", [1, 2])
-async def test_what_cannot_begin_anew_and_stands_twice_is_not_stored(chunk: int, tmp_path: Path) -> None:
+async def test_what_cannot_begin_anew_and_stands_twice_is_not_stored(tmp_path: Path) -> None:
     """Fault 60: the second-best end, and the error names the chunk."""
-    async with against(tmp_path, at({("UploadFileChunk", chunk): "drop-after"})) as (server, client):
-        with pytest.raises(ChecksumMismatch, match=f"chunk {chunk} was appended twice"):
+    async with against(tmp_path, at({("UploadFileChunk", 2): "drop-after"})) as (server, client):
+        with pytest.raises(ChecksumMismatch, match="chunk 2 was appended twice"):
             await client.upload(_pieces(os.urandom(2 * CHUNK + 1)), to=TO)
         await _nothing_left(server)
 
 
 async def test_what_cannot_begin_anew_and_may_not_prove_fails(tmp_path: Path) -> None:
-    script, settings = at({("UploadFileChunk", 1): "drop-before"}), replace(PATIENT, prove=_never)
+    script, settings = at({("UploadFileChunk", 2): "drop-before"}), replace(PATIENT, prove=_never)
     async with against(tmp_path, script, settings) as (server, client):
         with pytest.raises(ConnectionLost):
-            await client.upload(_pieces(b"data"), to=TO)
+            await client.upload(_pieces(bytes(CHUNK + 1)), to=TO)
+        await _nothing_left(server)
+
+
+@pytest.mark.parametrize("fault", [*LOST, "lose-handler"])
+@pytest.mark.parametrize("size", [1000, 2 * CHUNK + 1])
+async def test_a_source_that_cannot_be_read_again_has_its_first_chunk_in_hand(
+    size: int, fault: str, tmp_path: Path
+) -> None:
+    """Nothing was acknowledged, so another handler can have all of it. What is read ahead meanwhile is not lost."""
+    data, events = os.urandom(size), list[Event]()
+    async with against(tmp_path, at({("UploadFileChunk", 1): fault})) as (server, client):
+        receipt = await client.upload(_pieces(data), to=TO, on_event=events.append)
+        await _stored_once(server, data)
+        assert (receipt.resent, receipt.restarted) == (0, 1)
+        assert len([event for event in events if isinstance(event, HandlerOpened)]) == 2
+
+
+async def test_a_source_that_cannot_be_read_again_is_left_closed_if_no_handler_comes(tmp_path: Path) -> None:
+    closed = list[str]()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(CHUNK)
+        finally:
+            closed.append("now")
+
+    hits = {("UploadFileChunk", 1): "lose-handler", ("CreateUploadHandler", 2): "refuse-403"}
+    async with against(tmp_path, at(hits)) as (server, client):
+        with pytest.raises(ForeignReply, match="403"):
+            await client.upload(pieces(), to=TO)
+        assert closed == ["now"]
         await _nothing_left(server)
 
 
@@ -450,11 +485,47 @@ async def test_without_a_checksum_of_the_whole_nothing_doubtful_is_stored(fault:
 
 
 async def test_without_a_checksum_of_the_whole_a_source_that_cannot_be_read_again_fails(tmp_path: Path) -> None:
-    script = at({("UploadFileChunk", 1): "drop-before"})
+    script = at({("UploadFileChunk", 2): "drop-before"})
     async with against(tmp_path, script, variants=["no-filehexcrc"]) as (server, client):
-        with pytest.raises(AsyncUploadError, match="the reply to chunk 1 was lost"):
+        with pytest.raises(AsyncUploadError, match="the reply to chunk 2 was lost"):
             await client.upload(_pieces(os.urandom(2 * CHUNK)), to=TO)
         await _nothing_left(server)
+
+
+async def test_a_handler_at_which_the_server_fails_again_and_again_begins_anew(tmp_path: Path) -> None:
+    """It may be this handler's trouble, and is not the end of a file that can be read again."""
+    data, events = os.urandom(4 * CHUNK + 1), list[Event]()
+    async with against(tmp_path, variants=["broken-handlers"]) as (server, client):
+        receipt = await client.upload(data, to=TO, on_event=events.append)
+        await _stored_once(server, data)
+        assert (receipt.restarted, receipt.resent) == (1, 7)
+        (why,) = [event.reason for event in events if isinstance(event, Restarted)]
+        assert "SystemError:The process cannot access the file" in why
+
+
+async def test_a_server_that_fails_at_two_handlers_ends_it_in_its_own_words(tmp_path: Path) -> None:
+    """A full disk does not become emptier by more passes."""
+    data = os.urandom(4 * CHUNK + 1)
+
+    def full(call: Call) -> str | None:
+        return "disk-full" if call.operation == "UploadFileChunk" and call.number > 3 else None
+
+    async with against(tmp_path, full) as (server, client):
+        with pytest.raises(ServerError, match="not enough space on the disk") as caught:
+            await client.upload(data, to=TO)
+        assert "2 passes" in " ".join(caught.value.__notes__)
+        assert count(server, "CreateUploadHandler") == 2
+        await _nothing_left(server)
+
+
+async def test_a_stream_outlasts_a_server_that_fails_as_long_as_an_http_500(tmp_path: Path) -> None:
+    """There is no other handler to turn to; more failures in a row than a file is given in one."""
+    data, settings = os.urandom(2 * CHUNK), replace(PATIENT, retries=replace(PATIENT.retries, attempts=20))
+    hits = {("UploadFileChunk", number): "system-error" for number in range(2, 15)}
+    async with against(tmp_path, lambda call: hits.get((call.operation, call.number)), settings) as (server, client):
+        receipt = await client.upload(_pieces(data), to=TO)
+        await _stored_once(server, data)
+        assert (receipt.resent, receipt.restarted) == (13, 0)
 
 
 # ── a size that the server does not take ────────────────────────────────────────────────────────────────────────────
@@ -530,11 +601,39 @@ async def test_a_server_that_grants_what_it_then_refuses_does_not_keep_us_for_ev
     assert len(handlers) < 10
 
 
-async def test_a_source_that_cannot_be_read_again_tells_and_leaves_the_size_to_the_next(tmp_path: Path) -> None:
-    data = os.urandom(MIB)
+@pytest.mark.parametrize("status", [413, 400, 404])
+@pytest.mark.parametrize(("wish", "sizes"), [(MIB, [MIB, MIB // 2, MIB // 4]), (900_001, [900_001, 450_000, CHUNK])])
+async def test_a_source_that_cannot_be_read_again_is_cut_anew(
+    wish: int, sizes: list[int], status: int, tmp_path: Path
+) -> None:
+    """Its first chunk was refused, and is in hand yet: the same bytes in smaller pieces, and all that comes behind."""
+    data, events = os.urandom(4 * MIB + 5), list[Event]()
     async with (
         Emulator(tmp_path / "server") as server,
-        between(server.url, instead=_refusing(413, 600_000)) as proxy,
+        between(server.url, instead=_refusing(status, 300_000)) as proxy,
+        Client(
+            proxy.url, user="demo", password="demo", settings=replace(LARGE, chunk_size=wish, encoding="multipart")
+        ) as client,
+    ):
+        receipt = await client.upload(_pieces(data), to=TO, on_event=events.append)
+        await _stored_once(server, data)
+        assert [event.chunk_size for event in events if isinstance(event, HandlerOpened)] == sizes
+        assert receipt.restarted == 0, "what was learned is no fault of the stream"
+        numbers = [event.number for event in events if isinstance(event, ChunkSent)]
+        assert numbers == list(range(1, receipt.chunks + 1))
+
+
+async def test_a_source_that_cannot_be_read_again_tells_of_a_later_chunk_that_is_too_large(tmp_path: Path) -> None:
+    """What was acknowledged is not in hand any more. The next upload knows."""
+    data, chunks = os.urandom(2 * MIB), Counter[str]()
+
+    def refuse(operation: str, body: bytes) -> tuple[int, bytes] | None:
+        chunks[operation] += 1
+        return (413, b"") if operation == "UploadFileChunk" and chunks[operation] == 2 else None
+
+    async with (
+        Emulator(tmp_path / "server") as server,
+        between(server.url, instead=refuse) as proxy,
         Client(proxy.url, user="demo", password="demo", settings=LARGE) as client,
     ):
         with pytest.raises(ForeignReply, match="413"):
@@ -542,7 +641,69 @@ async def test_a_source_that_cannot_be_read_again_tells_and_leaves_the_size_to_t
         await _nothing_left(server)
         receipt = await client.upload(_pieces(data), to=TO)
         await _stored_once(server, data)
-    assert receipt.chunks == 2
+    assert receipt.chunks == 4
+
+
+# ── a server that compares the text of checksums ────────────────────────────────────────────────────────────────────
+
+
+def _with_leading_zero(chunks: int) -> bytes:
+    """Bytes of which no chunk's checksum has eight digits."""
+    found = list[bytes]()
+    while len(found) < chunks:
+        data = os.urandom(CHUNK)
+        found.extend([data] if zlib.crc32(data) < 1 << 28 else [])
+    return b"".join(found)
+
+
+def _spellings(proxy: Between) -> list[int]:
+    """How many digits each chunk's checksum had that went."""
+    texts = (re.search(rb"chunkHEXCRC\"?\s+([0-9A-F]+)", body) for _, body in proxy.requests)
+    return [len(found[1]) for found in texts if found]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_that_compares_padded_text_is_understood_and_remembered(stream: bool, tmp_path: Path) -> None:
+    """Fault 59. Twice as documented, once with eight digits, and so from then on."""
+    data = _with_leading_zero(3)
+    async with (
+        Emulator(tmp_path / "server", variants=["padded-crc-text"]) as server,
+        between(server.url) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(_pieces(data) if stream else data, to=TO)
+        await _stored_once(server, data)
+        assert (receipt.resent, receipt.restarted) == (2, 0)
+        await client.upload(data, to=f"{FOLDER}/next.bin")
+        short, long = _spellings(proxy)[:2], _spellings(proxy)[2:]
+        assert max(short) < 8
+        assert long == 6 * [8]
+
+
+async def test_a_chunk_that_a_line_damages_is_spelled_otherwise_once(tmp_path: Path) -> None:
+    """Refused in either spelling, it was not that; and nothing wrong is remembered."""
+    data = _with_leading_zero(1)
+    hits = {("UploadFileChunk", number): "tryagain" for number in (1, 2, 3, 4)}
+    async with (
+        Emulator(tmp_path / "server", script=at(hits), variants=["unpadded-crc-text"]) as server,
+        between(server.url) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        await _stored_once(server, data)
+        assert receipt.resent == 4
+        assert [digits == 8 for digits in _spellings(proxy)] == [False, False, True, False, False]
+
+
+async def test_a_checksum_of_eight_digits_has_one_spelling(tmp_path: Path) -> None:
+    """What a line damages twice teaches nothing."""
+    data = b"data"
+    assert zlib.crc32(data) >= 1 << 28
+    hits = {("UploadFileChunk", number): "tryagain" for number in (1, 2)}
+    async with against(tmp_path, at(hits), variants=["unpadded-crc-text"]) as (server, client):
+        await client.upload(data, to=TO)
+        await client.upload(_with_leading_zero(1), to=f"{FOLDER}/next.bin")
+        assert count(server, "UploadFileChunk") == 4
 
 
 # ── a way of writing chunks that the server does not take ───────────────────────────────────────────────────────────
@@ -595,6 +756,22 @@ async def test_a_source_that_cannot_be_read_again_changes_over_too(tmp_path: Pat
     ):
         await client.upload(_pieces(data), to=TO)
         await _stored_once(server, data)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_way_and_a_size_that_are_refused_are_both_found_by_the_first_chunk(
+    stream: bool, tmp_path: Path
+) -> None:
+    """By a stream as by a file: the other way makes the chunk larger, and is then too large."""
+    data, way, size = os.urandom(2 * MIB + 1), _only("form", 415), _refusing(413, 500_000)
+    async with (
+        Emulator(tmp_path / "server") as server,
+        between(server.url, instead=lambda *what: way(*what) or size(*what)) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=LARGE) as client,
+    ):
+        receipt = await client.upload(_pieces(data) if stream else data, to=TO)
+        await _stored_once(server, data)
+        assert receipt.chunks == 9
 
 
 async def test_many_uploads_at_once_change_over_together(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from between import between
 from conftest import FOLDER, PATIENT
 from troubled import against, count, holder
 
-from asyncupload import ChunkRetried, ChunkSent, Client, Event, ForeignReply, LoginRefused, TicketRefused
+from asyncupload import ChunkRetried, ChunkSent, Client, Event, ForeignReply, HandlerLost, LoginRefused, TicketRefused
 from asyncupload._names import Destination
 from asyncupload._remote import Remote
 from asyncupload._secret import Secret
@@ -34,6 +34,11 @@ STAGES = [
     "UploadDocumentWithHandler1",
     "UnLock",
 ]
+
+
+def _logins(server: Emulator) -> int:
+    """Tickets that were asked for, in either way."""
+    return count(server, "AuthenticateUser") + count(server, "RenewTicket")
 
 
 def _forgetting(server: Callable[[], Emulator], stage: str) -> tuple[list[str], Callable[[str], Awaitable[None]]]:
@@ -67,7 +72,7 @@ async def test_a_ticket_that_dies_at_any_stage_is_renewed(stage: str, tmp_path: 
         assert (await server.content(TO)).read_bytes() == data
         assert await holder(server, TO) is None
         assert await server.open_handlers() == []
-        assert count(server, "AuthenticateUser") == 2
+        assert _logins(server) == 2
         assert receipt.restarted == 0
 
 
@@ -108,7 +113,7 @@ async def test_any_number_of_uploads_in_the_middle_log_in_once_together(uploads:
             Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
         ):
             receipts = await asyncio.gather(*(client.upload(data, to=to) for to, data in contents.items()))
-        assert count(server, "AuthenticateUser") == 2
+        assert _logins(server) == 2
         assert [receipt.resent for receipt in receipts] == [1] * uploads
         for to, data in contents.items():
             assert (await server.content(to)).read_bytes() == data
@@ -137,7 +142,7 @@ async def test_a_refusal_heard_late_does_not_log_in_again(tmp_path: Path) -> Non
             refusals.append(caught.value)
         for refusal in refusals:
             await remote.renew(refusal.generation)
-        assert count(server, "AuthenticateUser") == 2
+        assert _logins(server) == 2
         await remote.folder_exists(FOLDER)
 
         await server.forget_tickets()
@@ -145,7 +150,7 @@ async def test_a_refusal_heard_late_does_not_log_in_again(tmp_path: Path) -> Non
             await remote.folder_exists(FOLDER)
         assert again.value.generation != refusals[0].generation
         await remote.renew(again.value.generation)
-        assert count(server, "AuthenticateUser") == 3
+        assert _logins(server) == 3
         await remote.folder_exists(FOLDER)
 
 
@@ -174,14 +179,14 @@ async def test_a_finalize_that_met_a_dead_ticket_has_used_up_no_handler(tmp_path
 
 @pytest.mark.parametrize("fault", ["drop-before", "drop-after", "refuse-500", "refuse-503"])
 async def test_trouble_in_logging_in_again_passes(fault: str, tmp_path: Path) -> None:
-    hits = {("AuthenticateUser", 2): fault}
+    hits = {("RenewTicket", 1): fault}
     script: Script = lambda call: hits.get((call.operation, call.number))  # noqa: E731
     async with against(tmp_path, script) as (server, client):
         await client.upload(b"before", to=f"{FOLDER}/before.bin")
         await server.forget_tickets()
         await client.upload(b"data", to=TO)
         assert (await server.content(TO)).read_bytes() == b"data"
-        assert count(server, "AuthenticateUser") == 3
+        assert _logins(server) == 3
 
 
 async def test_a_server_that_refuses_every_ticket_ends_it(tmp_path: Path) -> None:
@@ -248,7 +253,7 @@ async def test_a_password_that_is_wrong_by_now_is_tried_once_by_all_uploads_toge
             with pytest.raises(LoginRefused):
                 await client.upload(b"data", to=TO)
         assert [type(end) for end in ends] == [LoginRefused] * uploads
-        assert count(server, "AuthenticateUser") == 2
+        assert _logins(server) == 2
         assert await server.documents() == []
 
 
@@ -286,3 +291,86 @@ async def test_a_pause_asked_of_one_upload_is_kept_by_all_of_the_client(tmp_path
             await other.upload(b"third", to=f"{FOLDER}/third.bin")
         await second
         assert (await server.content(f"{FOLDER}/second.bin")).read_bytes() == b"second"
+
+
+# ── servers that know a handler by its ticket only ──────────────────────────────────────────────────────────────────
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+
+
+def _log_of(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if event in record.getMessage()]
+
+
+@pytest.mark.parametrize("stage", ["UploadFileChunk", "UploadNewDocumentWidthHandler"])
+async def test_a_renewed_ticket_keeps_a_handler_that_is_bound_to_it(
+    stage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not a byte goes again, and a stream, which could not, is stored."""
+    caplog.set_level("INFO", logger="asyncupload")
+    data, hits = os.urandom(2 * CHUNK + 1), {(stage, 1 if stage.endswith("Handler") else 3): "expire-ticket"}
+    script: Script = lambda call: hits.get((call.operation, call.number))  # noqa: E731
+    async with against(tmp_path, script, variants=["ticket-bound", "renew-revives"]) as (server, client):
+        receipt = await client.upload(_pieces(data), to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert receipt.restarted == 0
+        assert (count(server, "AuthenticateUser"), count(server, "RenewTicket")) == (1, 1)
+    (said,) = _log_of(caplog, "ticket_renewed")
+    assert "True" in said or "true" in said
+
+
+async def test_a_handler_that_no_renewal_keeps_begins_anew_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="asyncupload")
+    data, hits = os.urandom(2 * CHUNK + 1), {("UploadFileChunk", 3): "expire-ticket"}
+    script: Script = lambda call: hits.get((call.operation, call.number))  # noqa: E731
+    async with against(tmp_path, script, variants=["ticket-bound"]) as (server, client):
+        receipt = await client.upload(data, to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert receipt.restarted == 1
+    assert _log_of(caplog, "handler_lost")
+
+
+async def test_a_stream_whose_handler_went_with_its_ticket_ends_with_a_word_about_that(tmp_path: Path) -> None:
+    hits = {("UploadFileChunk", 3): "expire-ticket"}
+    script: Script = lambda call: hits.get((call.operation, call.number))  # noqa: E731
+    async with against(tmp_path, script, variants=["ticket-bound"]) as (_, client):
+        with pytest.raises(HandlerLost) as caught:
+            await client.upload(_pieces(os.urandom(2 * CHUNK + 1)), to=TO)
+        assert "the ticket has been renewed since" in " ".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("fault", ["drop-before", "refuse-500", "refuse-400", "system-error", "refuse-404"])
+async def test_a_server_that_cannot_renew_gives_another_ticket(fault: str, tmp_path: Path) -> None:
+    """A passing fault costs one more try; what lasts, or is no fault, a login."""
+    data = os.urandom(2 * CHUNK + 1)
+
+    def script(call: Call) -> str | None:
+        if call.operation == "RenewTicket":
+            return fault
+        return "expire-ticket" if (call.operation, call.number) == ("UploadFileChunk", 3) else None
+
+    async with against(tmp_path, script) as (server, client):
+        receipt = await client.upload(_pieces(data), to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert receipt.restarted == 0
+        assert count(server, "AuthenticateUser") == 2
+        assert count(server, "RenewTicket") == (2 if fault in {"drop-before", "refuse-500"} else 1)
+
+
+async def test_a_password_that_is_wrong_by_now_is_not_tried_in_two_ways(tmp_path: Path) -> None:
+    """Accounts get locked that way."""
+    refusal = b'<root success="false" errorCode="4010" error="[900] Authentication failed"/>'
+    hits = {("UploadFileChunk", 3): "expire-ticket"}
+    async with (
+        Emulator(tmp_path / "server", script=lambda call: hits.get((call.operation, call.number))) as server,
+        between(server.url, instead=lambda name, _: (200, refusal) if name == "RenewTicket" else None) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        with pytest.raises(LoginRefused):
+            await client.upload(os.urandom(2 * CHUNK + 1), to=TO)
+        assert count(server, "AuthenticateUser") == 1

@@ -37,6 +37,11 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         [("UID", "jsmith"), ("PWD", "p&ss wörd")],
         LostReply.REPEAT,
     ),
+    "RenewTicket": (
+        lambda: wire.renew_ticket("jsmith", Secret("p&ss wörd"), TICKET),
+        [("UID", "jsmith"), ("PWD", "p&ss wörd"), ("OldTicket", T)],
+        LostReply.REPEAT,
+    ),
     "LogOut": (lambda: wire.log_out(TICKET), [("AuthenticationTicket", T)], LostReply.REPEAT),
     "isValidTicket": (lambda: wire.is_valid_ticket(TICKET), [("AuthenticationTicket", T)], LostReply.REPEAT),
     "FolderExists": (
@@ -365,6 +370,11 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         '<r success="true" ticket="T-1"/>',
         wire.Login(Secret("T-1"), "jsmith"),
     ),
+    "a renewal": (
+        "RenewTicket",
+        '<root success="true" ticket="T-1" username="JSmith"/>',
+        wire.Login(Secret("T-1"), "JSmith"),
+    ),
     "a logout": ("LogOut", '<root success="true"/>', None),
     "a valid ticket": ("isValidTicket", '<root success="true" username="jsmith"/>', "jsmith"),
     "a folder": ("FolderExists", '<response success="true"/>', None),
@@ -581,10 +591,11 @@ def test_the_calls_own_secrets_are_struck_out_of_its_errors(operation: str) -> N
     ],
     ids=["cut", "in text", "without success"],
 )
-def test_a_new_ticket_is_not_quoted_from_an_answer_that_cannot_be_read(body: str) -> None:
+@pytest.mark.parametrize("operation", ["AuthenticateUser", "RenewTicket"])
+def test_a_new_ticket_is_not_quoted_from_an_answer_that_cannot_be_read(operation: str, body: str) -> None:
     """It is as good as a password, and no secret of the request's."""
     with pytest.raises(ForeignReply) as caught:
-        understand(CALLS["AuthenticateUser"][0](), answer(body))
+        understand(CALLS[operation][0](), answer(body))
 
     assert GUID not in f"{caught.value} {caught.value.excerpt}"
 

@@ -150,7 +150,9 @@ class Journal:
 
         await self._database.write("committing", begin)
 
-    async def finish(self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS) -> None:
+    async def finish(
+        self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS, waited: str = ""
+    ) -> None:
         """See `Queue.finish`. A finalize has consumed the handler, and an equal document needed none."""
         if state not in ENDED:
             raise ValueError(f"{state} is no end")
@@ -160,7 +162,8 @@ class Journal:
         def end(db: sqlite3.Connection) -> None:
             now = self._clock()
             due = moves.next_end(db, state, now)
-            moves.move(db, claim, state, now, reason, reason=reason, due=due, **settled, **known)
+            told = "; ".join(filter(None, (reason, waited and f"waited for {waited}")))
+            moves.move(db, claim, state, now, told, reason=reason, due=due, **settled, **known)
 
         await self._database.write(state, end)
 

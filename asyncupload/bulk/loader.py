@@ -175,12 +175,7 @@ class Loader:
             left_out=self._left_out(),
             seconds=time.monotonic() - self._began,
             waits=Waits(
-                reading=max(0.0, meter.reading - rate.waited),
-                checksums=meter.checksums,
-                network=meter.network,
-                commit=meter.commit,
-                rate_limit=rate.waited,
-                memory=meter.memory_waited,
+                **meter.waited | {"reading": max(0.0, meter.waited["reading"] - rate.waited), "rate_limit": rate.waited}
             ),
             failures=tuple(self._failures),
         )
@@ -329,8 +324,10 @@ class Loader:
             answering = False
             if stops(refusal):
                 self._end_early(refusal)
-        now = time.monotonic()
-        self._gate = self._gate.trouble(str(error), now, answering=answering)
+        now, before = time.monotonic(), self._gate
+        self._gate = before.trouble(str(error), now, answering=answering)
+        # Counted when it begins: a file that is stored meanwhile does not shorten it.
+        self._bench.meter.waited["pauses"] += max(0.0, self._gate.closed_until - max(now, before.closed_until))
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
         return answering and not isinstance(error, ConnectFailed)

@@ -31,6 +31,15 @@ class Waits:
     """The line, and the server's appending."""
     commit: float = 0.0
     """The server's making documents."""
+    retries: float = 0.0
+    """Between attempts at requests that failed."""
+    retry_after: float = 0.0
+    """The same, because the server asked for so long a time."""
+    pauses: float = 0.0
+    """Because the server had asked another file's request for a time, and of the load itself, while the server was in
+    trouble and no file could begin."""
+    restarts: float = 0.0
+    """Before files began anew."""
     rate_limit: float = 0.0
     memory: float = 0.0
     """For room in the byte budget."""

@@ -136,8 +136,14 @@ class Queue(Protocol):
         """
         ...
 
-    async def finish(self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS) -> None:
-        """End the row in one of `rows.ENDED`. Raises LeaseLost: somebody else has claimed it, and will end it."""
+    async def finish(
+        self, claim: Claim, state: State, *, reason: str = "", facts: Facts = NO_FACTS, waited: str = ""
+    ) -> None:
+        """End the row in one of `rows.ENDED`, with what it waited for told in its life.
+
+        Raises:
+            LeaseLost: Somebody else has claimed it, and will end it.
+        """
         ...
 
     async def release(self, claim: Claim, *, reason: str, not_before: float = 0.0, counted: bool = False) -> None:

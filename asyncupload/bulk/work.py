@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -45,11 +46,8 @@ class Meter:
     sent: int = 0
     ended: int = 0
     committing: int = 0
-    memory_waited: float = 0.0
-    reading: float = 0.0
-    checksums: float = 0.0
-    network: float = 0.0
-    commit: float = 0.0
+    waited: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Seconds, by the names of :class:`~asyncupload.Times`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +192,7 @@ class Work:
         item, settings = self._row.item, self._client.settings
         before = time.monotonic()
         async with self._bench.budget.share(most_held(settings.depth, item.size, settings.chunk_size)):
-            self._bench.meter.memory_waited += time.monotonic() - before
+            self._bench.meter.waited["memory"] += time.monotonic() - before
             return await self._client.upload(
                 source,
                 to=item.destination,
@@ -241,13 +239,11 @@ class Work:
             State.STORED if receipt.status == "stored" else State.UNCHANGED,
             reason="; ".join([*([not_kept(receipt.not_kept)] if receipt.not_kept else []), *map(str, receipt.left)]),
             facts=facts,
+            waited=receipt.times.words,
         )
-        meter, times = self._bench.meter, receipt.times
-        meter.ended += 1
-        meter.reading += times.reading
-        meter.checksums += times.checksums
-        meter.network += times.network
-        meter.commit += times.commit
+        self._bench.meter.ended += 1
+        for name, seconds in asdict(receipt.times).items():
+            self._bench.meter.waited[name] += seconds
 
 
 def properties_of(metadata: Metadata, *, notify: bool) -> Properties:

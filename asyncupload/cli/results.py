@@ -246,6 +246,7 @@ def loaded(
         "sent": last.sent,
         "seconds": round(last.seconds, 3),
         "bottleneck": last.waits.bottleneck,
+        "waits": {name: round(seconds, 3) for name, seconds in asdict(last.waits).items()},
         "journal": str(journal),
     }
     if incomplete:

@@ -53,9 +53,10 @@ class Accounts:
             return None
         return self.user(login)
 
-    def issue(self, user: User) -> Ticket:
-        ticket = Ticket(str(uuid.uuid4()), user, time.time() + _TICKET_LIFE)
-        self._db.execute("INSERT INTO tickets VALUES (?, ?, ?)", (ticket.guid, user.id, ticket.expires))
+    def issue(self, user: User, guid: str | None = None) -> Ticket:
+        """A new ticket, or one that has expired under its old GUID."""
+        ticket = Ticket(guid or str(uuid.uuid4()), user, time.time() + _TICKET_LIFE)
+        self._db.execute("INSERT OR REPLACE INTO tickets VALUES (?, ?, ?)", (ticket.guid, user.id, ticket.expires))
         return ticket
 
     def look_up(self, guid: str) -> Ticket | None:

@@ -68,6 +68,10 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "at its end (section c)",
         "no-lock": "every Lock is refused (section c)",
         "no-unlock": "every UnLock is refused (section c)",
+        "zip-breaks": "UploadZipWithHandler files the first member, and then fails with SystemError (section c)",
+        "renew-revives": "RenewTicket brings a dead ticket back, as the same GUID (question 8)",
+        "broken-handlers": "every other upload handler, from the first, has SystemError for its fourth chunk and all "
+        "later ones (section c)",
     }
 )
 
@@ -131,6 +135,9 @@ class Behaviour:
     slow_finalize: bool = False
     no_lock: bool = False
     no_unlock: bool = False
+    zip_breaks: bool = False
+    renew_revives: bool = False
+    broken_handlers: bool = False
 
 
 def behaviour(names: Iterable[str]) -> Behaviour:

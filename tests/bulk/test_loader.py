@@ -23,7 +23,7 @@ from asyncupload.bulk.loader import Loader
 from asyncupload.bulk.progress import Phase, Progress
 from asyncupload.bulk.queue import Claim
 from asyncupload.bulk.rows import Item, State
-from asyncupload.emulator import Call, Emulator
+from asyncupload.emulator import Call, Emulator, at
 from bulk.loads import (
     OPTIONS,
     TO,
@@ -81,6 +81,23 @@ async def test_every_file_is_stored_once_and_a_second_run_does_nothing(
     progress, _ = await load(client, journal, items)
     assert states(progress) == {"stored": len(items)}
     assert len(emulator.calls) == before
+
+
+async def test_what_the_server_asked_to_wait_is_named_in_the_summary_and_in_a_files_life(
+    files: Files, journal: Path, tmp_path: Path
+) -> None:
+    """Not as the network's slowness."""
+    settings = replace(PATIENT, retries=replace(PATIENT.retries, longest_obeyed=0.3))
+    async with (
+        Emulator(tmp_path / "busy", script=at({("UploadFileChunk", 1): "refuse-503"}), folders=[TO]) as server,
+        Client(server.url, user="demo", password="demo", settings=settings) as client,
+    ):
+        progress, _ = await load(client, journal, files.write({"a.bin": b"data"}))
+    assert progress.waits.retry_after >= 0.3
+    async with Journal.open(journal) as opened:
+        life = await opened.life(1)
+    assert life[-1].what == "stored"
+    assert "retry after " in life[-1].detail
 
 
 async def test_a_file_that_is_another_one_now_becomes_a_version(
@@ -316,6 +333,7 @@ async def test_a_server_that_goes_away_is_waited_for_and_no_file_fails(
             progress, seen = await _watched(this, plan(files.write(contents)))
     assert states(progress) == {"stored": 60}
     assert any(one.phase is Phase.PAUSED and one.pause for one in seen)
+    assert progress.waits.pauses >= 0.05
     assert max(row.attempts for row in await rows_of(journal)) <= 1, "one that was just being sent may count"
     # As many as can be in flight: a handler may have been made whose reply was cut off.
     await assert_stored_once(emulator, contents, unknown=OPTIONS.files)

@@ -15,12 +15,14 @@ def authenticate(desk: Desk, form: Form) -> Answer:
 
 
 def renew(desk: Desk, form: Form) -> Answer:
-    """A ticket that is still good is prolonged, any other GUID is replaced by a new one."""
+    """A ticket that is still good is prolonged, any other GUID is replaced by a new one, or comes back to life."""
     old = form.text("OldTicket") or form.cookie
     if old and guid(old) is None:
         raise Refusal(4000, "invalid ticket format")
     user = _known_user(desk, form)
     ticket = desk.store.accounts.look_up(old)
+    if ticket is None and old and desk.how.renew_revives:
+        return _welcome(desk.store.accounts.issue(user, guid(old)))
     if ticket is None or ticket.user != user:
         return _welcome(desk.store.accounts.issue(user))
     return _welcome(desk.store.accounts.prolong(ticket))

@@ -103,7 +103,9 @@ def _filed(desk: Desk, folder: Folder, staged: Staged, target: Path, wish: Wish)
     except _BROKEN as error:
         raise _failed(error) from error
     with archive:
-        for info in archive.infolist():
+        for number, info in enumerate(archive.infolist()):
+            if number == 1 and desk.how.zip_breaks:
+                raise Refusal(None, "SystemError:Exception of type 'System.OutOfMemoryException' was thrown.")
             try:
                 _file(desk, folder, Member(archive, info, target, staged.user, room), wish)
             except Refusal as refusal:
