@@ -159,7 +159,7 @@ async def fail(who: str, url: str, settings: Settings = LATER) -> BaseException:
 
 def check(error: BaseException) -> None:
     shown = with_locals(error)
-    assert "_remote.py" in shown, "the frames that know the secrets are not shown at all"
+    assert "_session.py" in shown, "the frames that know the secrets are not shown at all"
     assert not seen_in(shown)
     assert not seen_in(repr([error, error.args, vars(error), error.__cause__, error.__context__]))
 
