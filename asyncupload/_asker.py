@@ -10,7 +10,7 @@ from yarl import URL
 from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call
-from ._outcome import exceeds_limit, lacks_operation, outcome_of, speaks_no_forms
+from ._outcome import cannot_be_read, exceeds_limit, lacks_operation, outcome_of, speaks_no_forms
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
 from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
@@ -112,7 +112,7 @@ class Asker:
             error.transient, error.most_attempts = True, ANSWERED
         if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
             error.transient = True
-        if lacks_operation(error) or exceeds_limit(error):  # nobody waits for one to come, or for a limit to rise
+        if lacks_operation(error) or exceeds_limit(error) or cannot_be_read(error):  # which no wait will change
             error.transient = False
         if self.may_change_encoding and speaks_no_forms(error):
             self.encoding, self._soap_only, self.may_change_encoding = Encoding.SOAP, True, False

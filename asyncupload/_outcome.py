@@ -19,17 +19,17 @@ NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
 """How they say it to SOAP, as a fault of the sender's."""
 
 
-BINDS_NO_CHUNKS = ("Request format is invalid", "to System.Byte", "Missing parameter")
-"""How ASP.NET's older web services say, with HTTP 500, that they cannot read a form: before any operation runs. There a
-chunk in a form would be a list of decimal numbers."""
+UNREADABLE = ("Request format is invalid", "Cannot convert", "Missing parameter")
+"""How ASP.NET's older web services say, with HTTP 500, that they cannot read a form, or a value in it: before any
+operation runs. There a chunk in a form would be a list of decimal numbers, and an offset ends at 2 GiB."""
 
 SPEAKS_NO_FORMS = "Request format is unrecognized"
 """How they say that they take no forms at all."""
 
 
-def binds_no_chunks(error: AsyncUploadError) -> bool:
-    """Whether no form can carry a chunk to this server, by what it says of one."""
-    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, *BINDS_NO_CHUNKS)
+def cannot_be_read(error: AsyncUploadError) -> bool:
+    """Whether the server says that it cannot read what it was sent. Of a chunk: that no form can carry one to it."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, *UNREADABLE)
 
 
 def speaks_no_forms(error: AsyncUploadError) -> bool:
@@ -89,7 +89,7 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
 def _reached_nothing(error: AsyncUploadError) -> bool:
     """Whether the framework says that there was no operation, or that it could not read what the operation takes."""
     missing = isinstance(error, ForeignReply) and error.status == 500 and _says(error, NO_SUCH_OPERATION)
-    return missing or binds_no_chunks(error) or speaks_no_forms(error) or exceeds_limit(error)
+    return missing or cannot_be_read(error) or speaks_no_forms(error) or exceeds_limit(error)
 
 
 def _refused(error: AsyncUploadError) -> bool:

@@ -10,7 +10,7 @@ from ._body import Encoding
 from ._ending import left_handler
 from ._handler import Handler
 from ._log import get_logger
-from ._outcome import binds_no_chunks
+from ._outcome import cannot_be_read
 from ._patience import Patience
 from ._remote import Remote
 from .errors import AsyncUploadError, ChunkRefused, ForeignReply, Redirected, ServerError, TicketRefused
@@ -58,7 +58,7 @@ async def change_encoding(patience: Patience, error: AsyncUploadError, refused: 
         if not asker.may_change_encoding:
             return False
         # Where no form carries bytes, only an envelope does; and the refused way may have been refused for its size.
-        ways = (Encoding.SOAP,) if binds_no_chunks(error) else ()
+        ways = (Encoding.SOAP,) if cannot_be_read(error) else ()
         try:
             found = await _first(patience, dict.fromkeys((*ways, refused, *Encoding)))
         except AsyncUploadError as failure:  # what is wrong is seen to by whoever sends the chunk again

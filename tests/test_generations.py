@@ -151,6 +151,32 @@ async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) ->
         assert (receipt.restarted, receipt.resent, receipt.chunks) == (0, 0, 5)
 
 
+@pytest.mark.parametrize("encoding", ["multipart", "form"])
+async def test_a_way_that_was_chosen_and_cannot_be_read_fails_at_once(encoding: Any, tmp_path: Path) -> None:
+    """And not after the time for which a server in trouble is outwaited."""
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding=encoding)) as client,
+    ):
+        with pytest.raises(ForeignReply, match=r"Request format is invalid|Cannot convert"):
+            await client.upload(b"data", to=TO)
+        assert count(server, "UploadFileChunk") == 1
+        assert await server.open_handlers() == []
+
+
+async def test_an_offset_beyond_32_bits_is_not_asked_for_again(tmp_path: Path) -> None:
+    """As of a document of more than 2 GiB."""
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await client.upload(b"data", to=TO)
+        patience = client._patience
+        with pytest.raises(ForeignReply, match=r"3000000000 to System\.Int32"):
+            await patience.persist(lambda: patience.remote.read_chunk("", 3_000_000_000, 1))
+        assert count(server, "DownloadFileChunk") == 1
+
+
 @pytest.mark.parametrize(
     ("generation", "variants", "taken"),
     [
