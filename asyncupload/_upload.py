@@ -75,6 +75,7 @@ class Upload:
         try:
             receipt = await self._bring(began)
         except BaseException as error:
+            self._audience.times = self._times()
             status = Failed(path=self._task.to.path, error=error).status
             self._log.warning("upload_ended", status=status, reason=_reason(error), **self._facts(began))
             raise

@@ -92,6 +92,36 @@ class Stored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """What the sender of one document waited for, in seconds, over all passes: what there is most of is in the way."""
+
+    reading: float = 0.0
+    """For bytes of the source."""
+    checksums: float = 0.0
+    """Of chunks, also where the thread that reads a file makes them."""
+    network: float = 0.0
+    """For chunks to leave and be acknowledged: the line, and the server's appending."""
+    commit: float = 0.0
+    """For the server to make a document of them."""
+    retries: float = 0.0
+    """Between attempts at requests that failed."""
+    retry_after: float = 0.0
+    """The same, because the server asked for so long a time (Retry-After)."""
+    pauses: float = 0.0
+    """Because the server had asked another upload of the same client for a time."""
+    restarts: float = 0.0
+    """Before beginning anew."""
+    memory: float = 0.0
+    """For a place among the client's uploads, and room for what is read ahead."""
+
+    @property
+    def words(self) -> str:
+        """What there was most of, first, as far as it shows in tenths of a second; empty if nothing does."""
+        told = sorted(((round(getattr(self, name), 1), name) for name in self.__slots__), reverse=True)
+        return ", ".join(f"{name.replace('_', ' ')} {seconds} s" for seconds, name in told if seconds > 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
     """The upload has ended without a receipt. All but ``left`` is cleaned up. ``error`` goes on to the caller now."""
 
@@ -99,6 +129,8 @@ class Failed(Event):
     """Its message may hold the document's path, and never a password or a ticket."""
     left: tuple[Leftover, ...] = ()
     """What could not be cleaned up on the server: as ``error.left``, and also where a cancellation ended the upload."""
+    times: Times = Times()
+    """What an upload waited for until then."""
 
     @property
     def status(self) -> Literal["unknown", "failed", "cancelled"]:
@@ -129,36 +161,6 @@ and not called again. KeyboardInterrupt and SystemExit end the loop, which cance
 Observer: TypeAlias = Callable[[], Listener]
 """Called on the event loop, in the caller's task and context, when an upload begins, before it waits for its turn. What
 it returns hears this one upload's events, to the last: ``Stored`` or ``Failed``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """What the sender of one document waited for, in seconds, over all passes: what there is most of is in the way."""
-
-    reading: float = 0.0
-    """For bytes of the source."""
-    checksums: float = 0.0
-    """Of chunks, also where the thread that reads a file makes them."""
-    network: float = 0.0
-    """For chunks to leave and be acknowledged: the line, and the server's appending."""
-    commit: float = 0.0
-    """For the server to make a document of them."""
-    retries: float = 0.0
-    """Between attempts at requests that failed."""
-    retry_after: float = 0.0
-    """The same, because the server asked for so long a time (Retry-After)."""
-    pauses: float = 0.0
-    """Because the server had asked another upload of the same client for a time."""
-    restarts: float = 0.0
-    """Before beginning anew."""
-    memory: float = 0.0
-    """For a place among the client's uploads, and room for what is read ahead."""
-
-    @property
-    def words(self) -> str:
-        """What there was most of, first, as far as it shows in tenths of a second; empty if nothing does."""
-        told = sorted(((round(getattr(self, name), 1), name) for name in self.__slots__), reverse=True)
-        return ", ".join(f"{name.replace('_', ' ')} {seconds} s" for seconds, name in told if seconds > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +299,8 @@ class Audience:
         self._listeners = [] if listener is None else [_plain(listener)]
         self._observers = observers
         self._log = log
+        self.times = Times()
+        """To be told if it fails."""
 
     @contextmanager
     def attending(self, path: str, left: Sequence[Leftover] = ()) -> Iterator[None]:
@@ -306,7 +310,7 @@ class Audience:
                 self._let_in(observer)
             yield
         except BaseException as error:
-            self.tell(Failed(path=path, error=error, left=tuple(left)))
+            self.tell(Failed(path=path, error=error, left=tuple(left), times=self.times))
             raise
 
     def tell(self, event: Event) -> None:

@@ -25,7 +25,7 @@ from asyncupload.errors import (
     ServerError,
     UsageError,
 )
-from asyncupload.events import ChunkSent, Committing, Event, Receipt, Restarted, not_kept
+from asyncupload.events import ChunkSent, Committing, Event, Failed, Receipt, Restarted, Times, not_kept
 from asyncupload.properties import Properties
 from asyncupload.sources import PathSource
 
@@ -218,6 +218,8 @@ class Work:
                 self._note_commit(begins=False)
             case Committing():
                 self._note_commit(begins=True)
+            case Failed(times=times):
+                self._count(times)
             case _:
                 pass
 
@@ -242,7 +244,10 @@ class Work:
             waited=receipt.times.words,
         )
         self._bench.meter.ended += 1
-        for name, seconds in asdict(receipt.times).items():
+        self._count(receipt.times)
+
+    def _count(self, times: Times) -> None:
+        for name, seconds in asdict(times).items():
             self._bench.meter.waited[name] += seconds
 
 

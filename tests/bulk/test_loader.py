@@ -100,6 +100,23 @@ async def test_what_the_server_asked_to_wait_is_named_in_the_summary_and_in_a_fi
     assert "retry after " in life[-1].detail
 
 
+@pytest.mark.usefixtures("hurried")
+async def test_what_failed_files_waited_for_is_counted_too(files: Files, journal: Path, tmp_path: Path) -> None:
+    settings = replace(PATIENT, retries=replace(PATIENT.retries, attempts=2, longest_obeyed=0.1))
+
+    def script(call: Call) -> str | None:
+        return "refuse-429" if call.operation == "CreateUploadHandler" else None
+
+    async with (
+        Emulator(tmp_path / "busy", script=script, folders=[TO]) as server,
+        Client(server.url, user="demo", password="demo", settings=settings) as client,
+    ):
+        options = replace(OPTIONS, attempts=1, give_up_after=0.01)
+        progress, _ = await load(client, journal, files.write({"a.bin": b"data"}), options)
+    assert not states(progress).get("stored")
+    assert progress.waits.retry_after >= 0.1
+
+
 async def test_a_file_that_is_another_one_now_becomes_a_version(
     client: Client, emulator: Emulator, files: Files, journal: Path
 ) -> None:
