@@ -337,7 +337,7 @@ async def test_a_server_that_keeps_the_staged_checksum_to_itself_is_asked_for_th
     ):
         receipt = await client.upload(b"123456789", to=TO)
         assert receipt.verified_by == "stored checksum"
-        assert [call.operation for call in server.calls].count("GetDownloadHandlerByVersion") == 1
+        assert [call.operation for call in server.calls].count("GetDownloadInfoByVersion") == 1
 
 
 async def test_a_stored_checksum_that_differs_is_told(tmp_path: Path) -> None:
