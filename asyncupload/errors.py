@@ -360,7 +360,7 @@ class OperationMissing(AsyncUploadError):
         operation: The server's name of the one that is missing.
     """
 
-    def __init__(self, message: str, *, operation: str) -> None:
+    def __init__(self, message: str, *, operation: str = "") -> None:
         super().__init__(message)
         self.operation = operation
 

@@ -200,7 +200,7 @@ async def test_a_download_that_cannot_let_go_tells_so(tmp_path: Path) -> None:
         receipt = await client.upload(b"data", to=TO)
         assert receipt.left == ()
         downloaded = await client.download(TO, tmp_path / "back")
-        verified = await client.verify(b"data", TO)
+        verified = await client.verify(b"data", TO, deep=True)
         assert [left.kind for left in (*downloaded.left, *verified.left)] == ["download", "download"]
 
 

@@ -14,6 +14,8 @@ AT_ONCE = 20.0
 """Seconds, on a busy machine; a server that is away is waited for fifteen times as long."""
 
 NOT_NEEDED = (
+    "GetDownloadInfoByVersion",
+    "GetDownloadInfo",
     "GetDownloadHandlerByVersion",
     "GetDownloadHandler",
     "GetDocumentVersions",

@@ -73,6 +73,8 @@ HOPELESS = (("no-lock",),)
 """Variants on which no version can be stored: for rounds without a goal."""
 
 MISSING = (
+    "GetDownloadInfoByVersion",
+    "GetDownloadInfo",
     "GetDownloadHandlerByVersion",
     "UploadNewDocumentWidthHandler",
     "GetDocumentVersions",

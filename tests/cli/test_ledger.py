@@ -71,7 +71,7 @@ def test_a_source_that_changed_is_a_difference_and_one_that_is_gone_is_none(
 
 
 def test_what_nobody_could_find_out_is_not_verified(server: Server, here: Here, ledger: Path) -> None:
-    server.faults |= {("GetDownloadHandlerByVersion", number): "forbid" for number in range(1, 4)}
+    server.faults |= {("GetDownloadInfoByVersion", number): "forbid" for number in range(1, 4)}
     ended = here("verify", "--ledger", ledger, env=server.login)
     assert ended.code == 5, ended
 
