@@ -22,7 +22,7 @@ def _with_locals(error: BaseException, length: int) -> str:
     page = Traceback.extract(
         *told, show_locals=True, locals_max_length=LONG, locals_max_string=length, locals_hide_dunder=False
     )
-    shown = [f"{stack.exc_value} {stack.notes}" for stack in page.stacks]
+    shown = [f"{stack.exc_value} {getattr(stack, 'notes', [])}" for stack in page.stacks]
     frames = [frame for stack in page.stacks for frame in stack.frames]
     shown += [f"{frame.filename} {name} = {value}" for frame in frames for name, value in (frame.locals or {}).items()]
     for rich in (True, False):
