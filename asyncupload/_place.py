@@ -172,6 +172,10 @@ class Keeper:
     async def take_over(self, place: Place) -> AsyncIterator[None]:
         """Give back what an earlier upload may have left checked out, once it is known what became of it."""
         yield
+        await self.give_back_left(place)
+
+    async def give_back_left(self, place: Place) -> None:
+        """Give back what an earlier upload of the same may have left checked out."""
         if place.exists and self._checkpoints.checked_out_before:
             await self._give_back(place.to.path)
 

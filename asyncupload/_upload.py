@@ -133,6 +133,7 @@ class Upload:
                 await opened.aclose()  # a file object cannot be read in two places
                 here = await self._read_through()
                 if same := await self._unchanged(here, place):
+                    await self._keeper.give_back_left(place)
                     return self._receipt(place, here, same, began, status="unchanged")
                 content = await opened.enter_async_context(task.source.open(self._threads.reading))
             self._require_wanted(place)

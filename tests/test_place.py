@@ -274,6 +274,16 @@ async def test_a_check_out_that_an_earlier_upload_wrote_down_is_taken_over(tmp_p
         assert len(await _versions(server)) == 2
 
 
+async def test_such_a_check_out_is_given_back_also_where_an_equal_document_stands_by_now(tmp_path: Path) -> None:
+    """Another program has stored it before the check-out of the one that died came about."""
+    async with against(tmp_path) as (server, client):
+        await client.upload(b"the same", to=TO)
+        await server.set_checkout(TO, "demo")
+        receipt = await client.upload(b"the same", to=TO, if_exists="skip", checkpoints=_Left())
+        assert (receipt.status, receipt.left) == ("unchanged", ())
+        assert await holder(server, TO) is None
+
+
 FAILURES: dict[str, tuple[str, str, type[Exception]]] = {
     "no handler": ("CreateUploadHandler", "refuse-503", ForeignReply),
     "no chunk": ("UploadFileChunk", "refuse-503", ForeignReply),

@@ -317,6 +317,7 @@ async def test_a_repeat_that_is_turned_away_does_not_undo_what_the_first_may_do(
 
 async def test_a_repeat_that_is_refused_does_not_undo_what_the_first_may_do(tmp_path: Path) -> None:
     """As the server refuses it whose first request has the handler already, and is at work on it."""
+    at_work = replace(HURRIED, timeouts=replace(HURRIED.timeouts, finalize=30))
     requests = list[str]()
 
     def refuse(operation: str, body: bytes) -> tuple[int, bytes] | None:
@@ -329,7 +330,7 @@ async def test_a_repeat_that_is_refused_does_not_undo_what_the_first_may_do(tmp_
     async with (
         Emulator(tmp_path / "server") as server,
         between(server.url, instead=refuse) as proxy,
-        Client(proxy.url, user="demo", password="demo", settings=HURRIED) as client,
+        Client(proxy.url, user="demo", password="demo", settings=at_work) as client,
     ):
         with pytest.raises(OutcomeUnknown):
             await client.upload(b"data", to=TO)
