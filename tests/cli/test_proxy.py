@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import quote
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -33,9 +34,12 @@ def repeating(refused: str, url: str) -> Iterator[str]:
             said = f"{OF_PROXY} {quote(OF_PROXY)} {self.headers['Proxy-Authorization']}"
             status, answer = 407, body[:40] + f" {said} {self.headers}".encode()
             if operation != refused:
-                asked = urllib.request.Request(f"{url}/srv.asmx/{operation}", body, dict(self.headers))
-                with DIRECTLY.open(asked, timeout=PATIENCE) as there:
-                    status, answer = there.status, there.read()
+                asked = urllib.request.Request(url + urlsplit(self.path).path, body, dict(self.headers))
+                try:
+                    with DIRECTLY.open(asked, timeout=PATIENCE) as there:
+                        status, answer = there.status, there.read()
+                except HTTPError as error:
+                    status, answer = error.code, error.read()
             self.send_response(status, "" if status == 200 else f"You said {self.headers['Proxy-Authorization']}")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
