@@ -129,6 +129,14 @@ async def _forbidden(stage: Stage) -> None:
         await client.upload(b"data", to=TO)
 
 
+async def _no_unpacking(stage: Stage) -> None:
+    async with (
+        Emulator(stage.folder / "old", generation="2019") as server,
+        Client(server.url, user="demo", password="demo", settings=HASTY) as client,
+    ):
+        await client.upload_zip(b"PK", to=FOLDER)
+
+
 async def _no_journal(stage: Stage) -> None:
     async with Journal.open(stage.folder):
         pass
@@ -164,6 +172,7 @@ RAISERS: dict[type[AsyncUploadError], Callable[[Stage], Awaitable[object]]] = {
     errors.TicketRefused: lambda stage: _as(stage, ticket="00000000-0000-0000-0000-000000000000"),
     errors.AccessDenied: lambda stage: stage.upload(UploadNewDocumentWidthHandler="forbid"),
     errors.RuleViolated: _forbidden,
+    errors.OperationMissing: _no_unpacking,
     errors.NotFound: lambda stage: stage.client.upload(b"data", to="/Nowhere/a.bin"),
     errors.AlreadyExists: _again,
     errors.CheckedOut: _checked_out,

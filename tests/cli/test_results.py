@@ -35,6 +35,7 @@ CODES = {
     "LoginRefused": 4,
     "NotAFile": 2,
     "NotFound": 1,
+    "OperationMissing": 1,
     "OutcomeUnknown": 7,
     "Redirected": 5,
     "ServerError": 1,
