@@ -2,7 +2,7 @@
 
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -14,7 +14,8 @@ from ._handler import Handler
 from ._outcome import lacks_operation
 from ._passes import Passes
 from ._patience import Patience
-from ._retry import persist, without_end
+from ._retry import persist
+from ._settle import NotThere, looking_rules
 from ._staging import Staging, Threads
 from ._tally import Reason, StartOver, Tally
 from .checkpoints import NoCheckpoints
@@ -131,10 +132,7 @@ class Archive:
         settings = self._patience.settings
         # Where the server has answered itself, it has ended.
         ends = handler.asked_at + (0 if isinstance(lost, ServerError) else settings.timeouts.finalize)
-        rules = replace(
-            without_end(settings.retries),
-            longest_wait=min(settings.retries.longest_wait, settings.timeouts.settle / 10),
-        )
+        rules = looking_rules(settings)
         why = ""
         try:
             wanted = await entries(self._task.source, self._patience, self._threads, tally)
@@ -145,7 +143,7 @@ class Archive:
                 gone = await missing(self._patience, self._task.folder, wanted)
                 if gone and not ended:
                     why = _amount(wanted, gone)
-                    raise _NotThere(why)
+                    raise NotThere(why)
                 return await self._end(handler, lost, wanted, gone) if gone else _log_of(wanted, gone)
 
             with anyio.move_on_after(settings.timeouts.settle):
@@ -175,12 +173,6 @@ class Archive:
             f"{'; ' if found else ''}{found}; "
             "look what is there before you send the archive again, or send it with changed_only"
         )
-
-
-class _NotThere(AsyncUploadError):
-    """Not yet, or not at all."""
-
-    transient = True
 
 
 SHOWN = 5

@@ -26,15 +26,22 @@ from .errors import (
     StoredTwice,
     TimedOut,
 )
+from .settings import Retries, Settings
 
 REPEAT_EVERY = 3
 """Looks that found nothing, before the same request goes once more."""
 
 
-class _NotThere(AsyncUploadError):
+class NotThere(AsyncUploadError):
     """Not yet, or not at all."""
 
     transient = True
+
+
+def looking_rules(settings: Settings) -> Retries:
+    """The waits between looks, which only ``timeouts.settle`` around them ends."""
+    longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
+    return replace(without_end(settings.retries), longest_wait=longest_wait)
 
 
 class Settlement:
@@ -87,8 +94,7 @@ class Settlement:
             OutcomeUnknown: It is still not there; the server may be about to store it yet, so nobody sends it again.
         """
         settings = self._patience.settings
-        longest_wait = min(settings.retries.longest_wait, settings.timeouts.settle / 10)
-        rules = replace(without_end(settings.retries), longest_wait=longest_wait)
+        rules = looking_rules(settings)
         found: _wire.Stored | ServerError | None = None
         try:
             with anyio.move_on_after(settings.timeouts.settle):
@@ -124,7 +130,7 @@ class Settlement:
             refusal = await self._repeat(ended=ended)
             found = await self._look()  # and not what the repeat says: the first may have come about as well
         if found is None and not (ended and refusal):
-            raise _NotThere("it was not there in time")
+            raise NotThere("it was not there in time")
         return found or cast(ServerError, refusal)
 
     async def _look(self) -> _wire.Stored | None:
