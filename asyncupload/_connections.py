@@ -170,6 +170,13 @@ def leave_unfinished(writer: AbstractStreamWriter, grace: float) -> None:
         asyncio.get_running_loop().call_later(grace, transport.abort)
 
 
+def abort_if_closed(transport: asyncio.Transport | None) -> None:
+    """End a closed connection at once. What is unsent would hold it open until the other side takes it, which may never
+    happen, and longer than the event loop runs."""
+    if transport is not None and transport.is_closing() and transport.get_write_buffer_size() > 0:
+        transport.abort()
+
+
 async def _have_heard_all() -> None:
     """What has arrived by now, on whatever kind of loop and connection, has been read when this returns."""
     for _ in range(TURNS):

@@ -1,5 +1,6 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
+import asyncio
 import base64
 import email.utils
 import io
@@ -20,7 +21,15 @@ from yarl import URL
 
 from ._address import endpoint
 from ._body import Base64, Body, Piece
-from ._connections import GRACE, Connections, Resolver, alert_behind, is_answered, leave_unfinished
+from ._connections import (
+    GRACE,
+    Connections,
+    Resolver,
+    abort_if_closed,
+    alert_behind,
+    is_answered,
+    leave_unfinished,
+)
 from ._proxy import proxy_for
 from ._reply import Answer
 from ._secret import Secret, blot_all
@@ -158,7 +167,10 @@ class Transport:
             url, headers = self._address(operation), HEADERS
         payload = _Payload(body, delivery, self.threads)
         request = _Request("POST", url, operation, seconds, limit, delivery, hide)
-        return await self._request(request, data=payload, headers=headers)
+        try:
+            return await self._request(request, data=payload, headers=headers)
+        finally:
+            abort_if_closed(payload.transport)
 
     def _address(self, operation: str) -> URL:
         """Made once for each: a chunk needs the same as the one before."""
@@ -278,6 +290,7 @@ class _Payload(aiohttp.Payload):
         self._pieces = body.pieces
         self._delivery = delivery
         self.writer: AbstractStreamWriter | None = None
+        self.transport: asyncio.Transport | None = None
         self._threads = threads
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -286,6 +299,7 @@ class _Payload(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         self.writer = writer
+        self.transport = getattr(writer, "transport", None)  # now: a writer forgets it when the connection is closed
         # What came on a lent session's connection while nobody asked. Ours has been listened to before.
         if not writer.output_size and await is_answered(writer):
             leave_unfinished(writer, 0.0)

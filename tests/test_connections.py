@@ -3,6 +3,7 @@ that they speak while the client's loop stands still."""
 
 import asyncio
 import contextlib
+import gc
 import select
 import socket
 import ssl
@@ -67,7 +68,7 @@ class Scripted:
             while True:
                 accepted, _ = listener.accept()
                 self.connections += 1
-                opened.callback(accepted.close)
+                opened.callback(hang_up, accepted)
                 threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
@@ -76,6 +77,13 @@ class Scripted:
             line = self.tls.wrap_socket(accepted, server_side=True) if self.tls else accepted
             with line:
                 self.talk(self, line)
+
+
+def hang_up(line: socket.socket) -> None:
+    """The thread that uses the connection sees its end, and closes it: nobody else may, as its number could by then be
+    another file's."""
+    with contextlib.suppress(OSError):  # it may have ended before
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def read_head(line: socket.socket) -> bytes:
@@ -465,6 +473,34 @@ async def test_a_refusal_may_come_before_the_request_has_left(lent: bool) -> Non
             finally:
                 await transport.close()
     assert (answer.status, answer.body, delivery.complete) == (413, b"big", False)
+
+
+@pytest.mark.parametrize("lent", [False, True], ids=["our session", "a lent one"])
+async def test_a_connection_on_which_half_a_request_stands_is_gone_when_the_request_ends(lent: bool) -> None:
+    """Although the other side takes nothing any more: what is unsent would keep it open, and the loop may end."""
+
+    def busy(server: Scripted, line: socket.socket) -> None:
+        read_head(line)
+        line.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        assert ended.wait(10)
+        with suppress(ConnectionResetError):
+            while line.recv(1024 * 1024):
+                pass
+
+    ended, server = threading.Event(), Scripted(busy)
+    with server.running() as url:
+        async with aiohttp.ClientSession() as session:
+            transport = Transport(url, connect_timeout=5, session=session if lent else None)
+            try:
+                with anyio.move_on_after(5):
+                    await transport.post("Op", LARGE, seconds=20, limit=1000, delivery=Delivery())
+            finally:
+                await transport.close()
+        await asyncio.sleep(0.05)
+        lines = [each for each in gc.get_objects() if isinstance(each, asyncio.Transport) and each.is_closing()]
+        unsent = [each.get_write_buffer_size() for each in lines]
+        ended.set()
+    assert not any(unsent)
 
 
 @pytest.mark.parametrize("lent", [False, True], ids=["our session", "a lent one"])
