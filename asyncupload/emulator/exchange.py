@@ -4,16 +4,16 @@ import asyncio
 import select
 import socket
 import struct
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import anyio
 
 from asyncupload.emulator import pages, soap
 from asyncupload.emulator.forms import Form, read_form, read_pairs
+from asyncupload.emulator.host import Connection
 from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import Operation
 from asyncupload.emulator.operations.desk import Begun, Chunk, Desk
@@ -84,9 +84,6 @@ class Background(Protocol):
 class Exchange:
     """A request and everything that can become of it. What never returns ends by cancellation, with the connection."""
 
-    _latest: ClassVar["weakref.WeakKeyDictionary[asyncio.Transport, Exchange]"] = weakref.WeakKeyDictionary()
-    """The exchange that came last on a connection on which an answer is to come once more."""
-
     def __init__(
         self,
         incoming: Incoming,
@@ -103,8 +100,6 @@ class Exchange:
         self.record = record
         self.close_on_reuse = False
         self.twice = False
-        if incoming.transport is not None and incoming.transport in self._latest:
-            self._latest[incoming.transport] = self
         self._incoming = incoming
         self._desk = desk
         self._background = background
@@ -234,14 +229,15 @@ class Exchange:
 
         Behind the next request nobody could tell it from that one's own answer.
         """
-        transport = self._incoming.transport
-        if transport is None:
+        transport, connection = self._incoming.transport, self._incoming.request.protocol
+        if transport is None or not isinstance(connection, Connection):
             return
-        self._latest[transport] = self
+        heard = connection.heard
 
         async def late() -> None:
             await anyio.sleep(self.measures.echo)
-            if self._latest.get(transport) is self and not transport.is_closing() and not _has_unread(transport):
+            # Of the next request something may have been read that nobody has begun to answer.
+            if connection.heard == heard and not transport.is_closing() and not _has_unread(transport):
                 transport.write(reply.head + reply.body)
 
         self._background(late())

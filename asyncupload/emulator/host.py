@@ -28,10 +28,26 @@ class Host(web.Server):
         super().__init__(*args, **kwargs, max_line_size=LONGEST_LINE, max_field_size=LONGEST_LINE)
 
     def __call__(self) -> web.RequestHandler:
-        return _Handler(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
-class _Handler(web.RequestHandler):
+class Connection(web.RequestHandler):
+    """One of a client's.
+
+    Attributes:
+        heard: Bytes that came on it so far.
+    """
+
+    __slots__ = ("heard",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heard = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += len(data)
+        super().data_received(data)
+
     def handle_error(
         self,
         request: web.BaseRequest,
