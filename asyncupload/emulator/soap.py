@@ -17,7 +17,7 @@ from defusedxml.ElementTree import fromstring, iterparse
 
 from asyncupload.emulator.fields import Field
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.replies import NAMESPACE, Rejected, Reply, element, text_element
+from asyncupload.emulator.replies import NAMESPACE, Rejected, Reply, Unparsed, element, text_element
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _UNREADABLE = (ParseError, DefusedXmlException, ValueError, LookupError)
@@ -82,7 +82,9 @@ def read_envelope(
 
     Fields are known by their local names, whatever their case; with `exactly` only if written like one of those.
     """
-    called = _called(_parsed(body), version)
+    called = _called(_parsed(body, classic=classic), version)
+    if classic and called.tag != f"{{{NAMESPACE}}}{operation}":  # its parameters are then not found in there
+        return Form(cookie=cookie, soap=True, classic=True)
     if called.tag != f"{{{NAMESPACE}}}{operation}":
         raise Rejected(400, f"the envelope holds {called.tag}, the SOAPAction asks for {operation}")
     form = Form(cookie=cookie, soap=True, classic=classic)
@@ -109,9 +111,14 @@ def enveloped(operation: str, reply: Reply, version: Version = SOAP_11) -> Reply
     return replace(reply, body=body, content_type=version.content_type)
 
 
+def unrecognized(action: str) -> str:
+    """As ASP.NET says that it has no operation of that action."""
+    return f"Server did not recognize the value of HTTP Header SOAPAction: {action}."
+
+
 def no_such_action(name: str, version: Version = SOAP_11) -> Reply:
-    """As ASP.NET says that it has no operation of that name."""
-    return fault(f"Server did not recognize the value of HTTP Header SOAPAction: {NAMESPACE}{name}.", version)
+    """The same of an operation that another server has."""
+    return fault(unrecognized(f"{NAMESPACE}{name}"), version)
 
 
 def fault(text: str, version: Version = SOAP_11, *, senders: bool = True) -> Reply:
@@ -137,11 +144,11 @@ def _envelope(inside: bytes, version: Version) -> bytes:
     return opening + inside + b"</soap:Body></soap:Envelope>"
 
 
-def _parsed(body: bytes | bytearray) -> "Element[Any]":
+def _parsed(body: bytes | bytearray, *, classic: bool) -> "Element[Any]":
     try:
         return fromstring(bytes(body), forbid_dtd=True)
     except _UNREADABLE:
-        raise _malformed() from None
+        raise (Unparsed() if classic else _malformed()) from None
 
 
 def _called(envelope: "Element[Any]", version: Version) -> "Element[Any]":
