@@ -15,7 +15,7 @@ what runs on behind it."""
 NO_SUCH_OPERATION = "Web Service method name is not valid"
 """How ASP.NET's older web services say it, with HTTP 500."""
 
-NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
+NO_SUCH_ACTION = "did not recognize the value of HTTP Header"
 """How they say it to SOAP, as a fault of the sender's."""
 
 

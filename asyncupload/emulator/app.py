@@ -19,7 +19,7 @@ from asyncupload.emulator.operations import OPERATIONS, Operation
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.outages import Outages
 from asyncupload.emulator.pages import case_matters, no_forms, no_such_operation, page
-from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
+from asyncupload.emulator.replies import Rejected, Reply, Unread, Wordless, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
 
 T = TypeVar("T")
@@ -114,6 +114,8 @@ class App:
             raise Unread(405, f"{incoming.request.method} is not a method of this service")
         known = {soap.SOAP_11} | ({soap.SOAP_12} if self._desk.how.soap_12 else set())
         if incoming.request.content_type not in {one.content_type for one in known}:
+            if self._desk.how.classic_binding:
+                raise Wordless(415)
             raise Unread(415, f"SOAP is {' or '.join(sorted(one.content_type for one in known))}")
         name = soap.action(incoming.header("SOAPAction"), incoming.header("Content-Type"))
         empty = self._desk.how.classic_binding and "SOAPAction" in incoming.request.headers
@@ -121,7 +123,7 @@ class App:
         operation = self._operation(name)
         if operation is None or operation.name != name:
             unknown = f"{name} is no operation of this service"
-            raise Rejected(400, soap.unrecognized(name) if self._desk.how.classic_binding else unknown)
+            raise Rejected(400, soap.unrecognized(name, version) if self._desk.how.classic_binding else unknown)
         return operation
 
     async def _call(self, incoming: Incoming, operation: Operation) -> web.StreamResponse:

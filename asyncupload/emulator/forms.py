@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from asyncupload.emulator.fields import Field
-from asyncupload.emulator.replies import Rejected, Unparsed
+from asyncupload.emulator.replies import Rejected, Wordless
 
 _OCTET = re.compile(rb"\s*[+-]?[0-9]+\s*")
 _LARGEST_OCTET = 255
@@ -88,7 +88,7 @@ class Form:
             return binascii.a2b_base64(written, strict_mode=True)
         except binascii.Error as error:
             if self.classic:
-                raise Unparsed from error
+                raise Wordless(400) from error
             raise Rejected(400, f"{name} is not base64") from error
 
     def has(self, name: str) -> bool:

@@ -56,11 +56,11 @@ class Unread(Rejected):
     """The host refused it before it was read, so whatever protocol it speaks: a bare HTTP error to all."""
 
 
-class Unparsed(Unread):
-    """An envelope that is no XML, to ASP.NET's own web services: HTTP 400 and not a word."""
+class Wordless(Unread):
+    """As ASP.NET's own web services refuse what is no envelope or no XML: a status, and not a word."""
 
-    def __init__(self) -> None:
-        super().__init__(400, "")
+    def __init__(self, status: int) -> None:
+        super().__init__(status, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
 
 def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     """Their body is described nowhere (question 13); a small problem document is what the framework makes."""
-    if isinstance(rejected, Unparsed):
-        return Reply(400, "text/xml", b"")
+    if isinstance(rejected, Wordless):
+        return Reply(rejected.status, "text/xml", b"")
     suspected = rejected.detail.startswith(_KINDS["Web.HttpRequestValidationException"])
     if (how.classic_binding or suspected) and not isinstance(rejected, Unread):
         return _exception(rejected)
