@@ -9,8 +9,16 @@ from yarl import URL
 
 from . import _call, _reply
 from ._body import Body, Encoding, Names
-from ._call import Call
-from ._outcome import cannot_be_read, exceeds_limit, lacks_operation, outcome_of, speaks_no_forms, suspects_markup
+from ._call import Call, LostReply
+from ._outcome import (
+    cannot_be_read,
+    exceeds_limit,
+    keeps_its_words,
+    lacks_operation,
+    outcome_of,
+    speaks_no_forms,
+    suspects_markup,
+)
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
 from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
@@ -93,11 +101,11 @@ class Asker:
     async def _asked(
         self, call: Call[T], encoding: Encoding | None, seconds: float, limit: int, delivery: Delivery
     ) -> T:
-        """The answer; in SOAP where the server suspects markup in a form that may go otherwise."""
+        """The answer; in SOAP where the server suspects markup in a form, or may take none, and it may go otherwise."""
         try:
             return await self._answered(call, encoding, seconds, limit, delivery)
         except ForeignReply as error:
-            if not suspects_markup(error) or self._chosen or self._besides is Encoding.SOAP:
+            if self._chosen or self._besides is Encoding.SOAP or not self._may_be_the_form(error, call):
                 raise
         delivery.begin_anew()
         try:
@@ -107,6 +115,10 @@ class Asker:
             raise
         self._besides = Encoding.SOAP
         return read
+
+    def _may_be_the_form(self, error: ForeignReply, call: Call[Any]) -> bool:
+        harmless = not self._understood and call.lost_reply is LostReply.REPEAT
+        return suspects_markup(error) or (harmless and keeps_its_words(error))
 
     async def _answered(
         self, call: Call[T], encoding: Encoding | None, seconds: float, limit: int, delivery: Delivery

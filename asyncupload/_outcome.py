@@ -37,6 +37,16 @@ def speaks_no_forms(error: AsyncUploadError) -> bool:
     return isinstance(error, ForeignReply) and error.status == 500 and _says(error, SPEAKS_NO_FORMS)
 
 
+UNTOLD = "customErrors"
+"""What ASP.NET's page names, with HTTP 500 and in any language, that keeps an error's words from strangers."""
+
+
+def keeps_its_words(error: AsyncUploadError) -> bool:
+    """Whether an error of the framework's has no words. That there are no forms, which strangers are refused unless the
+    server is told otherwise, is one of those."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, UNTOLD)
+
+
 FILTERED = ("HttpRequestValidationException", "potentially dangerous Request")
 """How ASP.NET says, with HTTP 500, that it suspects markup in a form, before it looks at the form: ``<`` before a
 letter, or ``&#``. Every ``xmlParameters`` has that."""

@@ -134,6 +134,32 @@ async def test_a_server_that_takes_no_forms_is_spoken_to_in_soap_from_the_login_
         assert {call.way for call in server.calls} == {"soap"}
 
 
+@pytest.mark.parametrize("operation", ["AuthenticateUser", "ServerInfo"])
+async def test_a_server_that_takes_no_forms_and_does_not_say_so_is_spoken_to_in_soap(
+    operation: str, tmp_path: Path
+) -> None:
+    """Strangers are shown a page in place of the framework's words, and forms are not for strangers."""
+    page = b"<html><head><title>Laufzeitfehler</title><style>" + b"p {color: red} " * 300 + b"</style></head><body>"
+    untold = (
+        500,
+        page + b"<h1>Serverfehler in der Anwendung</h1> &lt;customErrors mode=&quot;Off&quot;/&gt;</body></html>",
+    )
+
+    def refused(asked: str, body: bytes) -> tuple[int, bytes] | None:
+        return None if asked == "srv.asmx" else untold
+
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=refused) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        if operation == "ServerInfo":
+            assert (await client.check()).encodings == ("soap",)
+        await client.upload(b"data", to=TO)
+        assert {call.way for call in server.calls} == {"soap"}
+        assert [asked for asked, _ in proxy.requests if asked not in {"srv.asmx", "UploadFileChunk"}] == [operation]
+
+
 async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) -> None:
     """It says so with HTTP 500, in which every other word would leave the chunk's fate open."""
     data = os.urandom(5 * CHUNK)

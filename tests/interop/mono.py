@@ -46,14 +46,17 @@ def build(folder: Path) -> None:
 
 
 @contextmanager
-def running(built: Path, folder: Path, *, forms: bool = True) -> Iterator[Mono]:
-    """The application of :func:`build`, served. Without ``forms`` it speaks SOAP only."""
+def running(built: Path, folder: Path, *, forms: bool = True, words: bool = True) -> Iterator[Mono]:
+    """The application of :func:`build`, served. Without ``forms`` it speaks SOAP only, and without ``words`` it keeps
+    those of errors to itself: ASP.NET has both so for strangers, unless told otherwise."""
     shutil.copytree(built, folder)
+    config = folder / "web.config"
+    lines = config.read_text("utf-8").splitlines()
     if not forms:
-        config = folder / "web.config"
-        lines = config.read_text("utf-8").splitlines()
-        kept = [line.replace("<protocols>", "<protocols><clear/><add name='HttpSoap'/>") for line in lines]
-        config.write_text("\n".join(line for line in kept if not any(name in line for name in FORMS)), "utf-8")
+        lines = [line.replace("<protocols>", "<protocols><clear/><add name='HttpSoap'/>") for line in lines]
+        lines = [line for line in lines if not any(name in line for name in FORMS)]
+    text = "\n".join(lines)
+    config.write_text(text if words else text.replace('customErrors mode="Off"', 'customErrors mode="On"'), "utf-8")
     port = free_port()
     process = subprocess.Popen(
         [peer("mono", PACKAGES), folder / "bin" / "Interop.dll", folder, str(port)],

@@ -136,11 +136,15 @@ async def test_chunks_beyond_the_limit_for_requests_get_smaller(
     assert content in server.stored()
 
 
-async def test_where_forms_are_switched_off_all_is_said_in_soap(built: Path, tmp_path: Path) -> None:
-    with running(built, tmp_path / "server", forms=False) as server:
+@pytest.mark.parametrize("forms", [True, False])
+@pytest.mark.parametrize("words", [True, False])
+async def test_where_forms_are_switched_off_or_errors_have_no_words_soap_is_spoken(
+    forms: bool, words: bool, built: Path, tmp_path: Path
+) -> None:
+    with running(built, tmp_path / "server", forms=forms, words=words) as server:
         async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
+            await client.upload(b"data", to=f"{FOLDER}/a <b&#1;".replace("<", ""), version_comment="<b>")
             assert (await client.check()).encodings == ("soap",)
-            await client.upload(b"data", to=f"{FOLDER}/a")
         assert server.stored() == [b"data"]
 
 
