@@ -13,7 +13,7 @@ from ._call import Call
 from ._outcome import cannot_be_read, exceeds_limit, lacks_operation, outcome_of, speaks_no_forms
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
-from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
+from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError, TLSFailed
 from .settings import KIB, MIB
 
 T = TypeVar("T")
@@ -110,7 +110,8 @@ class Asker:
         """Say how much patience a failure is worth, by what is known of this server."""
         if isinstance(error, ServerError) and error.unexpected:  # as a deadlock in its database, which passes
             error.transient, error.most_attempts = True, ANSWERED
-        if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
+        if self._understood and isinstance(error, Redirected | TLSFailed):
+            # As to a page that says that the server is maintained; as one of several front ends that starts again.
             error.transient = True
         if lacks_operation(error) or exceeds_limit(error) or cannot_be_read(error):  # which no wait will change
             error.transient = False

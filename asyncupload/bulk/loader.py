@@ -20,7 +20,7 @@ from asyncupload._raised import raise_kept
 from asyncupload._shield import undisturbed
 from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
+from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost
 
 from .begun import note_begun
 from .ends import End, settle_end
@@ -32,7 +32,7 @@ from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
 from .rows import Item, Row, State
-from .verdict import Verdict, stops
+from .verdict import Verdict, blames_nobody, stops
 from .watched import Rate
 from .work import Bench, Work
 
@@ -330,7 +330,7 @@ class Loader:
         self._bench.meter.waited["pauses"] += max(0.0, self._gate.closed_until - max(now, before.closed_until))
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
-        return answering and not isinstance(error, ConnectFailed)
+        return answering and not blames_nobody(error)
 
     def _end_early(self, error: Exception) -> None:
         if isinstance(error, JournalError):
