@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -244,7 +244,8 @@ class Session:
 
     async def _refuses_all(self) -> bool:
         """Whether a request that any server understands is not understood at the moment."""
-        probe = _wire.server_info() if self._ticket is None else _wire.is_valid_ticket(self._ticket)
+        ticket = self._ticket
+        probe: Call[Any] = _wire.server_info() if ticket is None else _wire.is_valid_ticket(ticket)
         try:
             await self.asker.ask(probe, seconds=self._timeouts.reply, limit=REPLY_LIMIT, delivery=Delivery())
         except TransportError:
