@@ -7,6 +7,7 @@ from asyncupload.errors import StoredDifferently, StoredTwice
 from asyncupload.events import Receipt
 
 from .options import LoadOptions
+from .owners import LONGEST_LEASE
 from .queue import Claim, Queue
 from .rows import State
 from .verdict import Verdict
@@ -74,4 +75,4 @@ async def settle_end(
 def _ask_after(claim: Claim, end: End, finalize: float) -> float:
     """Seconds until the server is asked again. Each time it was, the request left again: it must have time to end, or
     nobody would ever know."""
-    return finalize if claim.row.commit and end.verdict is Verdict.ASK_LATER else ASK_AGAIN
+    return min(finalize, LONGEST_LEASE) if claim.row.commit and end.verdict is Verdict.ASK_LATER else ASK_AGAIN

@@ -2,9 +2,6 @@
 
 import asyncio
 import math
-import os
-import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -12,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from asyncupload._budget import Budget
@@ -28,6 +26,7 @@ from .folders import Folders
 from .gate import Gate
 from .learned import Learned
 from .options import LoadOptions
+from .owners import ourselves
 from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
@@ -79,7 +78,7 @@ class Loader:
             rate=Rate(self._options.limit_rate),
             hashing=anyio.CapacityLimiter(client.settings.checksum_threads),
         )
-        self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._owner = ""
         self._learned = Learned(queue, client)
         self._pace = Pace(most=self._options.files)
         self._gate = Gate()
@@ -98,7 +97,7 @@ class Loader:
         self._on_end = on_end
         self._ready = ready
         self._left_out: Callable[[], int] = lambda: 0
-        self._log = get_logger(owner=self._owner)
+        self._log = get_logger()
         self.error: Exception | None = None
         """What ended the load before all files were ended; None if nothing did."""
         self._raised: Exception | None = None
@@ -130,6 +129,8 @@ class Loader:
         """
         self._left_out = left_out
         self._planned = plan is None
+        self._owner = await anyio.to_thread.run_sync(ourselves)
+        self._log = get_logger(owner=self._owner)
         try:
             if plan is not None and plan_first:
                 await self._read(plan)

@@ -1,11 +1,11 @@
 """Writes an upload's checkpoints into the queue, so that whoever comes after us can go on from there."""
 
 import json
-import time
 from dataclasses import asdict
 
 from asyncupload.checkpoints import Commit
 
+from .owners import moment
 from .queue import Claim, Queue
 
 
@@ -40,6 +40,6 @@ class Notes:
 
     async def committing(self, commit: Commit) -> None:
         """Ask whether the row is still ours, and write down what is about to leave, in one step."""
-        text = json.dumps(asdict(commit) | {"at": time.time()})
+        text = json.dumps(asdict(commit) | moment())
         await self._queue.committing(self._claim, text, lease=self._lease)
         self.committed = self.left = True

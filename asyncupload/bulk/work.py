@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ from .ends import End
 from .folders import Folders
 from .notes import Notes
 from .options import LoadOptions
+from .owners import age, moment
 from .queue import Claim, Queue
 from .rows import Facts, Metadata, State
 from .verdict import Verdict, verdict
@@ -161,10 +162,12 @@ class Work:
     async def _taken_up(self) -> Receipt | None:
         """What became of a request to store that an earlier owner wrote down."""
         facts: dict[str, Any] = json.loads(self._row.commit)
-        self._may_be_running = time.time() - float(facts.pop("at")) < self._client.settings.timeouts.finalize
-        await self._queue.committing(self._claim, self._row.commit, lease=self._options.lease)
+        if (passed := age(facts)) is None:  # nobody knows when it left: it is waited for as if it left now
+            facts |= moment()
+        self._may_be_running = (passed or 0.0) < self._client.settings.timeouts.finalize
+        await self._queue.committing(self._claim, json.dumps(facts), lease=self._options.lease)
         return await self._client.resume_commit(
-            Commit(**facts),
+            Commit(**{field.name: facts[field.name] for field in fields(Commit) if field.name in facts}),
             properties=self._properties(),
             checkpoints=self._notes,
             may_be_running=self._may_be_running,
