@@ -18,7 +18,7 @@ import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Views, directory, reading
-from .errors import NotAFile, SourceChanged
+from .errors import NotAFile, SourceChanged, SourceUnreadable
 from .settings import SMALLEST_CHUNK
 
 
@@ -166,8 +166,10 @@ class Watch:
         for look in self._looks:
             try:
                 now = _Stamp.of(look())
-            except OSError as error:
+            except (FileNotFoundError, NotADirectoryError) as error:
                 raise SourceChanged(f"{self._name} was removed while it was read") from error
+            except OSError as error:  # a share that is away says nothing of the file
+                raise SourceUnreadable(f"{self._name} cannot be looked at: {error.strerror or error}") from error
             if now != self.stamp:
                 raise SourceChanged(f"{self._name} {self._difference(now)} while it was read")
 

@@ -32,6 +32,8 @@ class End:
     unsettled: bool = False
     """Whether a document may be there, or come to be there yet: the row must keep the question, and the file not be
     sent again before it is answered."""
+    wait: float = 0.0
+    """Seconds until the file is tried again, if the attempt does not count."""
 
 
 async def settle_end(
@@ -68,7 +70,7 @@ async def settle_end(
         case _ if counted and attempts >= options.attempts:
             await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})", answered=answered)
         case _:
-            wait = options.wait_after(attempts) if counted else 0.0
+            wait = options.wait_after(attempts) if counted else end.wait
             await queue.release(claim, reason=reason, not_before=time.time() + wait, counted=counted)
 
 

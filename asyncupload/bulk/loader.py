@@ -18,8 +18,10 @@ from asyncupload._raised import raise_kept
 from asyncupload._shield import undisturbed
 from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost
+from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, SourceError
 
+from .bank import Bank
+from .batches import Pause
 from .begun import note_begun
 from .ends import End, settle_end
 from .folders import Folders
@@ -82,6 +84,7 @@ class Loader:
         self._learned = Learned(queue, client)
         self._pace = Pace(most=self._options.files)
         self._gate = Gate()
+        self._bank = Bank(self._options.give_up_after, self._bench.meter.waited)
         self._hand = deque[Claim]()
         self._active: dict[tuple[int, int], tuple[Claim, anyio.CancelScope]] = {}
         """By row and fence: one whose lease ended unseen, as on a machine that slept, can be claimed a second time."""
@@ -148,6 +151,7 @@ class Loader:
                 beside.cancel_scope.cancel()
         finally:
             await undisturbed(self._put_back(), grace=self._client.settings.timeouts.cleanup)
+            self._bank.leave()
             self._ended = True
         if self._raised is not None:
             raise_kept(self._raised)
@@ -167,7 +171,7 @@ class Loader:
         meter, rate = self._bench.meter, self._bench.rate
         return Progress(
             phase=self._phase(),
-            pause=self._gate.reason if self._gate.ajar else "",
+            pause=next((one.reason for one in (self._gate, self._bank.gate) if one.ajar), ""),
             counts=await self._queue.counts(),
             sending=len(self._active),
             committing=meter.committing,
@@ -186,7 +190,7 @@ class Loader:
             return Phase.ENDED
         if self._stopping:
             return Phase.STOPPING
-        if self._gate.ajar:
+        if self._gate.ajar or self._bank.gate.ajar:
             return Phase.PAUSED
         return Phase.SENDING if self._planned else Phase.PLANNING
 
@@ -197,15 +201,38 @@ class Loader:
             with self._reading:
                 reading = await self._queue.begin_plan()
                 async with aclosing(plan):
-                    async for items in plan:
-                        await self._queue.add(items, reading)
-                        self._change()
-                await self._queue.end_plan(reading)
+                    whole = await self._add_all(plan, reading)
+                if whole:
+                    await self._queue.end_plan(reading)
                 self._planned = True
         except Exception as error:  # noqa: BLE001  (whatever a plan raises is raised when the files in flight are ended)
             self._raised = self._raised or error
             self._end_early(error)
         self._change()
+
+    async def _add_all(self, plan: AsyncGenerator[list[Item], None], reading: int) -> bool:
+        """Whether that was all of it: a mount point without its mount is no reason to forget anything."""
+        pause: Pause | None = None
+        async for items in plan:
+            if isinstance(items, Pause):
+                pause = items
+                await self._wait_for_source(pause)
+                continue
+            if pause is not None:
+                self._bank.opened()
+            pause = None
+            await self._queue.add(items, reading)
+            self._change()
+        return pause is None or not pause.last
+
+    async def _wait_for_source(self, pause: Pause) -> None:
+        """The plan cannot be read on at the moment. What is known of it goes on."""
+        if pause.last:
+            return
+        self._bank.close(str(pause.error))
+        if self._bank.hopeless:
+            self._end_early(pause.error)
+        await anyio.sleep(self._bank.left)
 
     # ── handing out ──
 
@@ -229,13 +256,16 @@ class Loader:
         workers.start_soon(self._work, claim, scope)
 
     def _allowed(self) -> int:
-        return self._gate.allowed(self._pace.limit, time.monotonic())
+        now = time.monotonic()
+        return self._bank.gate.allowed(self._gate.allowed(self._pace.limit, now), now)
 
     async def _next(self) -> Claim | None:
         if not self._hand:
             try:
-                wanted = max(self._allowed() - len(self._active), CLAIM) if not self._gate.ajar else 1
+                ajar = self._gate.ajar or self._bank.gate.ajar
+                wanted = max(self._allowed() - len(self._active), CLAIM) if not ajar else 1
                 self._hand.extend(await self._queue.claim(self._owner, wanted, lease=self._options.lease))
+                await self._bank.learn([claim.row.item.source for claim in self._hand])
             except JournalError as error:
                 self._end_early(error)
         return self._hand.popleft() if self._hand and not self._stopping else None
@@ -295,22 +325,32 @@ class Loader:
     async def _judge(self, claim: Claim, end: End) -> None:
         if end.verdict is None or end.error is None:
             self._gate = self._gate.success()
+            await self._bank.read(claim.row.item.source)
             return
-        item = claim.row.item
-        self._failures.append(Failure(source=item.source, destination=item.destination, reason=str(end.error)))
-        self._log.info("row_failed", row=claim.row.id, verdict=end.verdict.name, reason=str(end.error))
+        item, error = claim.row.item, end.error
+        self._failures.append(Failure(source=item.source, destination=item.destination, reason=str(error)))
+        self._log.info("row_failed", row=claim.row.id, verdict=end.verdict.name, reason=str(error))
         if end.verdict is Verdict.STOP:
-            self._end_early(end.error)
+            self._end_early(error)
         counted = end.verdict is not Verdict.STOP
         try:
-            if end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
+            if isinstance(error, SourceError) and end.verdict is not Verdict.SKIP:
+                end, counted = await self._unread(claim, end, error)
+            elif end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
                 counted = False
-                counted = await self._in_trouble(end.error)
+                counted = await self._in_trouble(error)
         finally:
             # Also if a cancellation ends the question: the row must not stay claimed.
             timeouts = self._client.settings.timeouts
             written = settle_end(self._queue, self._options, claim, end, counted=counted, finalize=timeouts.finalize)
             await undisturbed(written, grace=timeouts.cleanup)
+
+    async def _unread(self, claim: Claim, end: End, error: SourceError) -> tuple[End, bool]:
+        """How it ended, by whose trouble it is that the file could not be read; whether that counts as its attempt."""
+        told = await self._bank.judge(claim.row.item.source, error)
+        if self._bank.hopeless:
+            self._end_early(error)
+        return replace(end, verdict=told.verdict or end.verdict, wait=told.wait), told.counted
 
     async def _in_trouble(self, error: Exception) -> bool:
         """Whether the trouble may be this file's, and counts as its attempt: the server was reached, and answers.

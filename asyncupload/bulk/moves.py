@@ -62,6 +62,8 @@ def _add(db: sqlite3.Connection, item: Item, reading: int, now: float) -> str:
     plan = plan_of(item, problem)
     if _said(planned) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
         return "known"
+    if problem and item.size is None and state in {State.STORED, State.UNCHANGED}:
+        return "known"  # nobody can see it now, as where a share is away: it is no other file for that
     _plan_anew(db, number, State(state), birth_of(item, problem), plan, now)
     return "changed"
 

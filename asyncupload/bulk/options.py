@@ -51,7 +51,8 @@ class LoadOptions:
     day. One of the same machine that sees that this one has ended does so at once."""
 
     give_up_after: float = 3600.0
-    """Seconds without any success, while the server is in trouble, after which the load ends. It can be resumed."""
+    """Seconds without any success, while the server is in trouble, or the source is gone, empty or stale, after which
+    the load ends. It can be resumed."""
 
     def if_exists_for(self, row: Row) -> IfExists:
         """What to do about a document that stands at a row's destination: it may be what an earlier run has stored."""

@@ -104,7 +104,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     metavar="SECONDS",
     default=3600.0,
     show_default=True,
-    help="With a server in trouble, and no file stored meanwhile.",
+    help="With a server or a source in trouble, and no file stored meanwhile.",
 )
 @option(
     "--grace",
