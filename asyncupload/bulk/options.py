@@ -37,6 +37,10 @@ class LoadOptions:
     sha256: bool = False
     """Whether to compute SHA-256 of every file, in the same pass."""
 
+    check_source: frozenset[str] | None = None
+    """By what a file is held to be the same while it is read, of ``size``, ``mtime`` and ``inode``; None for all that
+    its mount keeps."""
+
     notify: bool = False
     """Whether the server sends e-mails to those who subscribed: for two million files, better not."""
 

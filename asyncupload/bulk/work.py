@@ -150,7 +150,7 @@ class Work:
             return End(receipt=receipt)
         await self._delete_left_handler()
         source = WatchedSource(
-            PathSource(os.fsdecode(self._row.item.source)),
+            PathSource(os.fsdecode(self._row.item.source), check=self._options.check_source),
             self._bench.rate,
             hashed=self._options.sha256,
             threads=self._bench.hashing,

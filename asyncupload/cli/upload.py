@@ -14,6 +14,7 @@ from . import results
 from .options import (
     Connection,
     Voice,
+    check_source_option,
     chunk_size_option,
     connection_options,
     encoding_option,
@@ -41,6 +42,7 @@ from .transfer import Watch, transferred
     help="With a document that is there: add a version, fail, or skip it if it is equal.",
 )
 @option("--version-comment", default="", metavar="TEXT", help="Kept by the server with the version.")
+@check_source_option
 @properties_options
 @voice_options
 def upload(
@@ -52,6 +54,7 @@ def upload(
     encoding: Literal["auto", "multipart", "form", "soap"],
     if_exists: IfExists,
     version_comment: str,
+    check_source: frozenset[str] | None,
     properties: Properties,
     voice: Voice,
 ) -> int:
@@ -60,7 +63,7 @@ def upload(
 
     async def work(client: Client, show: Listener) -> Receipt:
         return await client.upload(
-            await opened(source),
+            await opened(source, check_source),
             to=destination,
             if_exists=if_exists,
             version_comment=version_comment,
