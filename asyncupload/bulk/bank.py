@@ -12,6 +12,7 @@ from asyncupload._log import get_logger
 from asyncupload._threads import DaemonThreads
 from asyncupload.errors import SourceError
 
+from .batches import Pause
 from .gate import FIRST_WAIT, LONGEST_WAIT, SYSTEMIC, Gate
 from .ground import Blame, Ground, cause_of, is_lost
 from .verdict import Verdict
@@ -81,6 +82,12 @@ class Bank:
         self._away.pop(os.path.dirname(source), None)  # noqa: PTH120  (bytes)
         if self._ground.moved:
             await self._looked(lambda: self._ground.settle(source), None)
+
+    async def wait(self, pause: Pause) -> None:
+        """The plan cannot be read on for a while. What is known of it goes on."""
+        if not pause.last:
+            self.close(str(pause.error))
+            await anyio.sleep(self.left)
 
     def opened(self) -> None:
         """The plan is read on: whatever it was, it has passed."""

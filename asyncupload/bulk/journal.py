@@ -184,6 +184,14 @@ class Journal:
         """See `Queue.retry`."""
         return await self._database.write("retry", lambda db: moves.retry(db, states, self._clock()))
 
+    async def left(self) -> list[Row]:
+        """See `Queue.left`."""
+        return await self._rows(f"{moves.LEFT} LIMIT 1000")
+
+    async def note_given_back(self, row: Row) -> None:
+        """See `Queue.note_given_back`."""
+        await self._database.write("checkout", lambda db: moves.given_back(db, row.id, self._clock()))
+
     async def counts(self) -> Mapping[State, Tally]:
         """See `Queue.counts`."""
         found = await self._all("SELECT state, rows, size FROM tally")

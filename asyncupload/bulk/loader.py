@@ -33,6 +33,7 @@ from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
 from .rows import Item, Row, State
+from .tidying import give_back_left
 from .verdict import Verdict, blames_nobody, stops
 from .watched import Rate
 from .work import Bench, Work
@@ -140,6 +141,7 @@ class Loader:
             with self._beginning:
                 await self._learned.recall()
                 self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
+                await give_back_left(self._queue, self._client)
             async with anyio.create_task_group() as beside:
                 if plan is not None and not plan_first:
                     beside.start_soon(self._read, plan)
@@ -171,7 +173,7 @@ class Loader:
         meter, rate = self._bench.meter, self._bench.rate
         return Progress(
             phase=self._phase(),
-            pause=next((one.reason for one in (self._gate, self._bank.gate) if one.ajar), ""),
+            pause=self._pause(),
             counts=await self._queue.counts(),
             sending=len(self._active),
             committing=meter.committing,
@@ -185,12 +187,15 @@ class Loader:
             failures=tuple(self._failures),
         )
 
+    def _pause(self) -> str:
+        return next((one.reason or "trouble" for one in (self._gate, self._bank.gate) if one.ajar), "")
+
     def _phase(self) -> Phase:
         if self._ended:
             return Phase.ENDED
         if self._stopping:
             return Phase.STOPPING
-        if self._gate.ajar or self._bank.gate.ajar:
+        if self._pause():
             return Phase.PAUSED
         return Phase.SENDING if self._planned else Phase.PLANNING
 
@@ -216,7 +221,9 @@ class Loader:
         async for items in plan:
             if isinstance(items, Pause):
                 pause = items
-                await self._wait_for_source(pause)
+                await self._bank.wait(pause)
+                if self._bank.hopeless:
+                    self._end_early(pause.error)
                 continue
             if pause is not None:
                 self._bank.opened()
@@ -224,15 +231,6 @@ class Loader:
             await self._queue.add(items, reading)
             self._change()
         return pause is None or not pause.last
-
-    async def _wait_for_source(self, pause: Pause) -> None:
-        """The plan cannot be read on at the moment. What is known of it goes on."""
-        if pause.last:
-            return
-        self._bank.close(str(pause.error))
-        if self._bank.hopeless:
-            self._end_early(pause.error)
-        await anyio.sleep(self._bank.left)
 
     # ── handing out ──
 
@@ -262,8 +260,7 @@ class Loader:
     async def _next(self) -> Claim | None:
         if not self._hand:
             try:
-                ajar = self._gate.ajar or self._bank.gate.ajar
-                wanted = max(self._allowed() - len(self._active), CLAIM) if not ajar else 1
+                wanted = 1 if self._pause() else max(self._allowed() - len(self._active), CLAIM)
                 self._hand.extend(await self._queue.claim(self._owner, wanted, lease=self._options.lease))
                 await self._bank.learn([claim.row.item.source for claim in self._hand])
             except JournalError as error:

@@ -37,7 +37,8 @@ def begin_plan(db: sqlite3.Connection) -> int:
 def end_plan(db: sqlite3.Connection, reading: int) -> int:
     """Forget rows that neither this reading nor a later one has seen, unless something of theirs is on the server."""
     gone = sorted((ENDED | {State.PLANNED}) - {State.STORED, State.UNCHANGED})
-    which = f"pass < ? AND state IN ({', '.join('?' * len(gone))}) AND handler = '' AND question = ''"
+    nothing = "handler = '' AND question = '' AND checked_out = 0"
+    which = f"pass < ? AND state IN ({', '.join('?' * len(gone))}) AND {nothing}"
     return db.execute(f"DELETE FROM rows WHERE {which}", (reading, *gone)).rowcount
 
 
@@ -230,6 +231,16 @@ def retry(db: sqlite3.Connection, states: Collection[State], now: float) -> int:
     )
     sql = f"UPDATE rows SET state = ?, attempts = 0, due = 0 WHERE {which}"
     return db.execute(sql, (State.PLANNED, *chosen)).rowcount
+
+
+LEFT = f"state IN ({', '.join(repr(str(state)) for state in sorted(ENDED))}) AND checked_out = 1"
+"""Rows that have ended, and whose documents are checked out yet."""
+
+
+def given_back(db: sqlite3.Connection, number: int, now: float) -> None:
+    """The document of a row that has ended is not checked out any more."""
+    if db.execute(f"UPDATE rows SET checked_out = 0 WHERE id = ? AND {LEFT}", (number,)).rowcount:
+        _note(db, number, now, "checkout", "given back")
 
 
 def _state_if_mine(db: sqlite3.Connection, mine: Claim) -> State | None:

@@ -20,6 +20,8 @@ class Notes:
         """Whether there is a request to store of which somebody must ask."""
         self.left = False
         """Whether one may have left since the row was claimed."""
+        self.held = claim.row.checked_out
+        """Whether the document may be checked out by us, or by an earlier owner."""
 
     @property
     def checked_out_before(self) -> bool:
@@ -28,11 +30,13 @@ class Notes:
 
     async def checking_out(self) -> None:
         """Before the request leaves: its reply can be lost."""
+        self.held = True
         await self._queue.note_checkout(self._claim, held=True)
 
     async def given_back(self) -> None:
         """Nothing is left of it."""
         await self._queue.note_checkout(self._claim, held=False)
+        self.held = False
 
     async def staging(self, handler: str) -> None:
         """Whoever comes after us deletes it."""

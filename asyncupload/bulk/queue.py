@@ -186,6 +186,15 @@ class Queue(Protocol):
         problem with. Returns how many."""
         ...
 
+    async def left(self) -> list[Row]:
+        """Rows that have ended, and whose documents may be checked out yet by those who worked on them: a thousand at
+        most."""
+        ...
+
+    async def note_given_back(self, row: Row) -> None:
+        """The document of such a row is not checked out any more."""
+        ...
+
     async def counts(self) -> Mapping[State, Tally]:
         """For every state, its rows and their bytes. Cheap: it may be asked many times a second."""
         ...

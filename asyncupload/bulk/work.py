@@ -23,6 +23,7 @@ from asyncupload.errors import (
     NotFound,
     OutcomeUnknown,
     ServerError,
+    TransportError,
     UsageError,
 )
 from asyncupload.events import ChunkSent, Committing, Event, Failed, Receipt, Restarted, Times, not_kept
@@ -106,6 +107,8 @@ class Work:
             raise
         except AsyncUploadError as error:
             unsettled = self._asking or isinstance(error, OutcomeUnknown)
+            if self._notes.held and not unsettled:
+                await self._give_back_left()
             return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
@@ -117,6 +120,15 @@ class Work:
             raise
         finally:
             self._note_commit(begins=False)
+
+    async def _give_back_left(self) -> None:
+        """The document may be checked out since an earlier attempt, and this one did not come so far: as when the file
+        is gone. Nobody else may wait for it meanwhile."""
+        try:
+            await self._client.give_back(self._row.item.destination)
+            await self._notes.given_back()
+        except (ServerError, TransportError, UsageError) as error:  # the row keeps it, and the next run tries again
+            self._log.warning("checkout_left", reason=str(error))
 
     def _verdict(self, error: AsyncUploadError) -> Verdict:
         """What only the way so far can tell of an error comes first."""

@@ -47,6 +47,37 @@ def test_each_handler_has_a_result_of_its_own_and_the_highest_code_is_the_exit_c
     assert server.calls("AuthenticateUser") == 1
 
 
+def test_a_check_out_that_a_killed_upload_has_left_is_given_back(server: Server, file: Path, here: Here) -> None:
+    """imagej/imagej2#59."""
+    assert here("upload", file, "/Library/a.bin", env=server.login).code == 0
+    server.faults[("UploadFileChunk", server.calls("UploadFileChunk") + 2)] = "stall"
+    process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, env=server.login)
+    server.wait_for("UploadFileChunk", server.calls("UploadFileChunk") + 1)
+    process.kill()
+    end(process)
+    assert server.document("/Library/a.bin").checkout is not None
+    refused = here("upload", file, "/Library/a.bin", env=server.login)
+    assert refused.code
+    assert server.document("/Library/a.bin").checkout is not None
+    ended = here("discard", "/Library/a.bin", env=server.login)
+    assert ended == (0, "gave /Library/a.bin back\n", "")
+    assert server.document("/Library/a.bin").checkout is None
+    ended = here("discard", "/Library/a.bin", "--json", env=server.login)
+    assert said(ended) == [{"status": "discarded", "path": "/Library/a.bin", "checked_out": False}]
+    assert here("upload", file, "/Library/a.bin", env=server.login).code == 0
+
+
+def test_somebody_elses_check_out_stays(server: Server, file: Path, here: Here) -> None:
+    here("upload", file, "/Library/a.bin", env=server.login)
+    server.check_out("/Library/a.bin", "anna")
+    ended = here("discard", "/Library/a.bin", env=server.login)
+    assert ended.code == 1
+    assert "anna" in ended.err
+    checkout = server.document("/Library/a.bin").checkout
+    assert checkout is not None
+    assert checkout.login == "anna"
+
+
 def test_a_wrong_password_is_tried_once_for_all_of_them(server: Server, here: Here) -> None:
     env = {**server.login, "ASYNCUPLOAD_PASSWORD": "wrong guess"}
     ended = here("discard", UNKNOWN, UNKNOWN, "--json", env=env)
