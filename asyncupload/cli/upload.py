@@ -1,11 +1,14 @@
 """``asyncupload upload``: one file, or what comes on standard input."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import click
 
 from asyncupload._place import IfExists
+from asyncupload._shield import undisturbed
 from asyncupload.client import Client
+from asyncupload.errors import Leftover
 from asyncupload.events import Listener, Receipt
 from asyncupload.properties import Properties
 from asyncupload.settings import Retries, Settings
@@ -24,7 +27,11 @@ from .options import (
 )
 from .properties import properties_options
 from .source import opened, title
+from .traces import Trace
 from .transfer import Watch, transferred
+
+WRITING = 5.0
+"""Seconds for writing down how an upload has ended."""
 
 
 @click.command()
@@ -62,14 +69,23 @@ def upload(
     watch = Watch("interrupted while the server was asked to store the document: look whether it is there")
 
     async def work(client: Client, show: Listener) -> Receipt:
-        return await client.upload(
-            await opened(source, check_source),
-            to=destination,
-            if_exists=if_exists,
-            version_comment=version_comment,
-            properties=properties,
-            on_event=watch.of(show),
-        )
+        trace = Trace(connection.server, destination)
+        await trace.begin(client)
+        left: Sequence[Leftover] = ()
+        try:
+            receipt = await client.upload(
+                await opened(source, check_source),
+                to=destination,
+                if_exists=if_exists,
+                version_comment=version_comment,
+                properties=properties,
+                checkpoints=trace,
+                on_event=watch.of(show),
+            )
+            left = receipt.left
+        finally:
+            await undisturbed(trace.end([*left, *watch.left()]), grace=WRITING)
+        return receipt
 
     return transferred(
         connection,
