@@ -52,9 +52,10 @@ def test_each_handler_has_a_result_of_its_own_and_the_highest_code_is_the_exit_c
 def killed(server: Server, file: Path, env: dict[str, str]) -> None:
     """An upload of a version, killed in the middle."""
     assert here_once(file, env) == 0
-    server.faults[("UploadFileChunk", server.calls("UploadFileChunk") + 2)] = "stall"
+    stalled = server.calls("UploadFileChunk") + 2
+    server.faults[("UploadFileChunk", stalled)] = "stall"
     process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, env=env)
-    server.wait_for("UploadFileChunk", server.calls("UploadFileChunk") + 1)
+    server.wait_for("UploadFileChunk", stalled)
     process.kill()
     end(process)
     assert server.document("/Library/a.bin").checkout is not None
@@ -83,7 +84,8 @@ def test_a_check_out_that_a_killed_upload_has_left_is_given_back_by_path(
     assert server.document("/Library/a.bin").checkout is None
     ended = here("discard", "/Library/a.bin", "--json", env=elsewhere)
     assert said(ended) == [{"status": "discarded", "path": "/Library/a.bin", "checked_out": False}]
-    assert here("upload", file, "/Library/a.bin", env=elsewhere).code == 0
+    again = here("upload", file, "/Library/a.bin", env=elsewhere)
+    assert again.code == 0, again.err
 
 
 def test_the_next_upload_of_the_same_document_takes_away_what_a_killed_one_has_left(
@@ -102,9 +104,10 @@ def test_the_check_out_of_an_upload_that_goes_on_is_not_taken(
     server: Server, file: Path, here: Here, env: dict[str, str]
 ) -> None:
     assert here("upload", file, "/Library/a.bin", env=env).code == 0
-    server.faults[("UploadFileChunk", server.calls("UploadFileChunk") + 2)] = "stall"
+    stalled = server.calls("UploadFileChunk") + 2
+    server.faults[("UploadFileChunk", stalled)] = "stall"
     process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, env=env)
-    server.wait_for("UploadFileChunk", server.calls("UploadFileChunk") + 1)
+    server.wait_for("UploadFileChunk", stalled)
     assert here("upload", file, "/Library/a.bin", env=env).code == 1
     assert server.document("/Library/a.bin").checkout is not None
     process.send_signal(signal.SIGINT)
