@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import aiofiles.os
 
 from ._cutting import ChunkBuffer, Pieces, Reads, Views, empty, reading
-from ._file import FileContent, OpenFile, Watch
+from ._file import CHECKS, FileContent, OpenFile, Watch
 from ._shield import abandonable, bounded, undisturbed
 from .errors import UsageError
 
@@ -132,12 +132,24 @@ class PathSource:
 
     Time stamps have the grain of the file system (some milliseconds on Linux): a rewrite of equal length within the
     same grain as the opening cannot be seen.
+
+    Args:
+        path: Where it stands.
+        check: By what it is held to be the same file, of ``size``, ``mtime`` and ``inode``, and by nothing else. None
+            finds out what its mount keeps: another inode each time that one is asked for, or a time stamp that is
+            rounded down when the file leaves a cache, is no sign of a change then.
+
+    Raises:
+        UsageError: There is nothing to check by, or it has another name.
     """
 
     rereadable = True
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, check: Collection[str] | None = None) -> None:
         self._path = Path(path)
+        self._checked = None if check is None else frozenset(check)
+        if self._checked is not None and not (self._checked and self._checked <= {*CHECKS}):
+            raise UsageError(f"a source is checked by {', '.join(CHECKS)}, or some of them, not by {list(check or ())}")
 
     @property
     def name(self) -> str:
@@ -151,7 +163,7 @@ class PathSource:
 
         async def open_() -> None:
             nonlocal file
-            file = await aiofiles.os.wrap(OpenFile)(self._path, self.name, executor=threads)
+            file = await aiofiles.os.wrap(OpenFile)(self._path, self.name, self._checked, executor=threads)
 
         try:
             with reading(self.name):

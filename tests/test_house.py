@@ -75,7 +75,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_check",
     ),
     # what the journeys share
-    ("_limits", "_journeys", "_opened", "_following"),
+    ("_limits", "_journeys", "_opened", "_leavings", "_following"),
     # the front door
     ("client", "measure"),
     ("__init__",),

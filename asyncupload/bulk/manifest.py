@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from asyncupload._cutting import reading
-from asyncupload.errors import UsageError
+from asyncupload.errors import SourceMissing, SourceUnreadable, UsageError
 
 from . import destinations
-from .batches import Steps, batches
+from .batches import Pause, Steps, batches
 from .destinations import Destined
 from .entries import Entry, Format, ManifestProblem, entries
 from .found import EMPTY, Problem, item, kind, unseen
+from .ground import Blame, Ground, is_missing
 from .rows import Item
 
 STANDARD_INPUT = "-"
@@ -126,8 +127,9 @@ class Manifest:
             if not self._keep_going:
                 yield from (None for _ in self._planned(file))
                 self._require_good()
+            ground = Ground()
             for planned in self._planned(file):
-                yield self._row(*planned, root) if planned else None
+                yield from self._seen(*planned, root, ground) if planned else (None,)
             if not self._keep_going:
                 self._require_good()  # somebody may have written to it meanwhile
 
@@ -175,13 +177,30 @@ class Manifest:
         if self.bad_lines:
             raise ManifestError(self.name, self.problems, self.bad_lines)
 
-    def _row(self, entry: Entry, destined: Destined, root: bytes) -> Item:
+    def _seen(self, entry: Entry, destined: Destined, root: bytes, ground: Ground) -> Steps:
+        """A row; before it pauses, while all that was seen before is gone. What never was may be mistyped."""
         source = os.path.join(root, os.fsencode(entry.source))
-        try:
-            seen = os.stat(source)
-        except OSError as error:
-            return item(source, destined, None, unseen(error), line=entry.line, metadata=entry.metadata)
-        return item(source, destined, seen, _unfit(seen), line=entry.line, metadata=entry.metadata)
+        while True:
+            try:
+                seen = os.stat(source)
+            except OSError as error:
+                if ground.blame(source, error) is Blame.ALL:
+                    yield Pause(_unseen(source, error))
+                    continue
+                yield item(source, destined, None, unseen(error), line=entry.line, metadata=entry.metadata)
+            else:
+                if ground.learn(source):
+                    ground.stand()
+                ground.read(source)
+                yield item(source, destined, seen, _unfit(seen), line=entry.line, metadata=entry.metadata)
+            return
+
+
+def _unseen(source: bytes, error: OSError) -> SourceMissing | SourceUnreadable:
+    kind_ = SourceMissing if is_missing(error) else SourceUnreadable
+    said = kind_(f"{source.decode('utf-8', 'replace')} cannot be looked at: {error.strerror or error}")
+    said.__cause__ = error
+    return said
 
 
 def _unfit(seen: os.stat_result) -> Problem | None:

@@ -22,7 +22,7 @@ from .amounts import bytes_of
 from .foretell import foretold
 from .job import Items, Job, LeftOut, Plan
 from .load import loaded
-from .options import Connection, Voice, connection_options, option, voice_options
+from .options import Connection, Voice, check_source_option, connection_options, option, voice_options
 from .running import Interrupted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -88,6 +88,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     help="With a document that is there: skip it if it is equal, add a version, or fail.",
 )
 @option("--sha256", is_flag=True, help="Compute the SHA-256 of every file, in the same pass.")
+@check_source_option
 @option("--notify", is_flag=True, help="Let the server send e-mails to those who subscribed.")
 @option("--attempts", type=click.IntRange(min=1), default=5, show_default=True, help="Per file, over all runs.")
 @option(
@@ -104,7 +105,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     metavar="SECONDS",
     default=3600.0,
     show_default=True,
-    help="With a server in trouble, and no file stored meanwhile.",
+    help="With a server or a source in trouble, and no file stored meanwhile.",
 )
 @option(
     "--grace",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from asyncupload import _signals
+from asyncupload._file import CHECKS
 from asyncupload._secret import Secret
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
@@ -204,6 +205,28 @@ def give_up_option(command: Command) -> Command:
         return command(retries=Retries(give_up_after=give_up_after, first_attempts=None), **rest)
 
     return wrapped
+
+
+def _checks(text: str) -> frozenset[str] | None:
+    names = frozenset(name.strip().lower() for name in text.split(","))
+    if names == {"auto"}:
+        return None
+    if not names <= {*CHECKS}:
+        raise click.BadParameter(f"it is a list of {', '.join(CHECKS)}; or auto")
+    return names
+
+
+def check_source_option(command: Command) -> Command:
+    """Adds ``--check-source``, handed to the command as ``check_source``."""
+    return option(
+        "--check-source",
+        type=_checks,
+        metavar="LIST",
+        default="auto",
+        show_default=True,
+        help="By what a file is held to be the same while it is read: size,mtime,inode or some of them; auto finds out "
+        "what its file system keeps.",
+    )(command)
 
 
 def encoding_option(command: Command) -> Command:

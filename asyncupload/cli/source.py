@@ -19,13 +19,13 @@ def title(source: str) -> str:
     return Path(source).name.encode("utf-8", "replace").decode()
 
 
-async def opened(source: str) -> Source:
+async def opened(source: str, check: frozenset[str] | None = None) -> Source:
     """Ready to be read, on the loop that will read it.
 
     Raises:
         SourceUnreadable: Standard input is closed.
     """
-    return await _standard_input() if source == STANDARD_INPUT else PathSource(source)
+    return await _standard_input() if source == STANDARD_INPUT else PathSource(source, check=check)
 
 
 async def _standard_input() -> Source:
