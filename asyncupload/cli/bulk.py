@@ -36,7 +36,12 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     "--manifest",
     type=click.Path(exists=True, allow_dash=True, dir_okay=False),
     metavar="FILE",
-    help="Send what this list names (CSV or JSONL, - for standard input).",
+    help="Send what this list names (CSV, JSON or .xlsx; - for standard input).",
+)
+@option(
+    "--manifest-encoding",
+    metavar="NAME",
+    help="How the list is written if that is not Unicode, as windows-1252.",
 )
 @option(
     "--journal",
@@ -210,7 +215,8 @@ def _planned(source: str, destination: str, own: list[Path | None], given: dict[
         return tree.items, tree.left_out.total
     if rules != TreeRules():
         raise UsageError("a manifest says itself what is sent: --include and the like choose from a folder")
-    return Manifest(given["manifest"], to=destination, root=source or None).items, lambda: 0
+    listed = Manifest(given["manifest"], to=destination, root=source or None, encoding=given["manifest_encoding"])
+    return listed.items, lambda: 0
 
 
 def _spared(path: Path, source: Path) -> list[str]:
