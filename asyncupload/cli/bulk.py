@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -231,5 +232,13 @@ def _spared(path: Path, source: Path) -> list[str]:
 def _rules(given: dict[str, Any]) -> TreeRules:
     chosen = {name: given[name] for name in _OF_TREES}
     for name in ("newer_than", "older_than"):
-        chosen[name] = chosen[name] and chosen[name].astimezone()
+        chosen[name] = chosen[name] and _here(chosen[name])
     return TreeRules(**chosen)
+
+
+def _here(moment: datetime) -> datetime:
+    """A moment by the clock on the wall. In the first and the last year that there are, no zone can be asked."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return moment.replace(tzinfo=UTC)
