@@ -15,6 +15,6 @@ def require_regular(path: Path, what: str) -> None:
     try:
         kind = irregular(path)
     except OSError as error:
-        raise UsageError(f"the {what} {path} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"the {what} {path} cannot be written: {error.strerror or error}; name another one") from error
     if kind:
         raise UsageError(f"the {what} {path} is {kind}: it must be a regular file; name another one")

@@ -101,7 +101,7 @@ class Connection:
             )
         return Client(
             self.server,
-            user=None if ticket else self.user,
+            user=None if ticket or self.user is None else unmarked(self.user),
             password=None if ticket else self.password.find(warn) or self._asked(),
             ticket=ticket,
             **self.tls.arguments(warn),
