@@ -1,5 +1,5 @@
 """Where journals are kept by default, and what they are called there."""
-# ruff: noqa: PTH100  (names are made here, and the disk is not looked at)
+# ruff: noqa: PTH100, PTH110, PTH112  (names are made here, and the disk is hardly looked at)
 
 import hashlib
 import os
@@ -49,7 +49,7 @@ def journal(server: str, source: str | os.PathLike[str], destination: str) -> Pa
 
 def all_in(path: Path) -> list[Path]:
     """The journals of a folder, by name; ``path`` itself if it is none. Blocks. A folder that is missing has none."""
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # Path's raise where one may not look
         return [path]
     return sorted(path.glob(f"*{SUFFIX}"))
 

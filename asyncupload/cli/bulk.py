@@ -12,7 +12,7 @@ import click
 from asyncupload.bulk import places
 from asyncupload.bulk.manifest import STANDARD_INPUT, Manifest
 from asyncupload.bulk.options import LoadOptions
-from asyncupload.bulk.regular import require_regular
+from asyncupload.bulk.regular import require_regular, require_writable
 from asyncupload.bulk.rules import TreeRules
 from asyncupload.bulk.tree import Tree
 from asyncupload.errors import AsyncUploadError, UsageError
@@ -159,6 +159,8 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
         raise UsageError(f"the journal {journal} must end in {places.SUFFIX}; asyncupload jobs finds it by that")
     written = {"journal": journal, "ledger": given["ledger"], "report": given["report"]}
     _require_files(written)
+    if not given["dry_run"]:
+        require_writable(journal)
     items, left_out = _planned(source, destination, [*written.values()], given)
     return Job(
         connection=connection,

@@ -1,5 +1,6 @@
 """``asyncupload jobs``: which loads there are, and how far they have come."""
 
+import os
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def _found(named: tuple[Path, ...]) -> list[Path]:
     with suppress(JournalError) if named else nullcontext():
         found += places.all_in(places.folder())
     for path in named:
-        found += places.all_in(path) if path.exists() else [path]
+        found += places.all_in(path) if os.path.exists(path) else [path]  # noqa: PTH110  (Path's raises)
     return list(dict.fromkeys(path.absolute() for path in found))
 
 
