@@ -212,9 +212,10 @@ class Watch:
             return None
         try:
             descriptor = file.fileno()
-        except OSError:  # BytesIO has none
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        except Exception:  # noqa: BLE001  (BytesIO has none, a member of an archive fails in a way of its own)
             return None
-        return cls(descriptor, name) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return cls(descriptor, name) if regular else None
 
     def end(self) -> None:
         """Look again, at the open descriptor and at what now stands under the path.

@@ -19,8 +19,7 @@ LONGEST = 8
 MOST_WAYS = 32
 """From an error to the ends of its chain. Whoever follows causes and contexts goes each of them."""
 LARGEST = 4_000_000
-"""Characters of one rendering. With all local variables of deep calls it may be a million; one that goes in a circle has
-no end."""
+"""Characters of one rendering: a million, with all local variables of deep calls. A chain in a circle has no end."""
 SECONDS = 30.0
 """For one rendering, which takes a tenth of a second: after that it has frozen."""
 
