@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from . import _tls
 from ._address import first_warning, unseen
+from ._archive import Archive, ArchiveTask
 from ._body import Encoding
 from ._ending import SHARE
 from ._journeys import Journeys
@@ -182,6 +183,11 @@ class Opened:
 
     def _upload(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
         return Upload(patience, threads, audience, log, task, self._rulebook)
+
+    def _archive(
+        self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: ArchiveTask
+    ) -> Archive:
+        return Archive(patience, threads, audience, log, task, self._rulebook)
 
     async def _leave(self) -> None:
         seconds = self.settings.timeouts.cleanup

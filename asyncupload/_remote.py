@@ -99,8 +99,37 @@ class Remote(Session):
         return await self._ask(_wire.server_info())
 
     async def limits(self) -> _wire.Limits:
-        """The server's upload settings."""
-        return await self._ask(_wire.general_settings(self._key()))
+        """The server's upload settings, from the older operation where the newer one is missing or tells no size.
+
+        Raises:
+            AsyncUploadError: The server has neither, or does not answer at the moment.
+        """
+        settings, lacking = _wire.general_settings(self._key()), self.asker.lacking
+        told: _wire.Limits | None = None
+        try:
+            if settings.operation not in lacking:
+                told = await self._ask(settings)
+        except AsyncUploadError as error:
+            if not lacks_operation(error):
+                raise
+            lacking.add(settings.operation)
+        if told is not None and told.document_max_size is not None:
+            return told
+        return await self._older_limits(told)
+
+    async def _older_limits(self, told: _wire.Limits | None) -> _wire.Limits:
+        """What the older operation adds to what was ``told``."""
+        parameters, lacking = _wire.application_parameters(self._key()), self.asker.lacking
+        if told is not None and parameters.operation in lacking:
+            return told
+        try:
+            found = await self._ask(parameters)
+        except AsyncUploadError as error:
+            if told is None or not lacks_operation(error):
+                raise
+            lacking.add(parameters.operation)
+            return told
+        return found if told is None else found._replace(default_chunk_size=told.default_chunk_size)
 
     async def folder_rules(self, path: str) -> dict[str, str]:
         """What may be put into a folder, by the rules' names in lower case."""

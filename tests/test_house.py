@@ -69,6 +69,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_storing",
         "_upload",
         "_entries",
+        "_archive_rules",
         "_archive",
         "_download",
         "_resume",
