@@ -17,7 +17,7 @@ from ._passes import Passes
 from ._patience import Patience
 from ._retry import persist
 from ._rules import Rulebook
-from ._settle import NotThere, looking_rules
+from ._settle import NotThere, looking_rules, must_have_ended
 from ._staging import Staging, Threads
 from ._tally import Reason, StartOver, Tally
 from .checkpoints import NoCheckpoints
@@ -147,8 +147,7 @@ class Archive:
     async def _look_into(self, lost: AsyncUploadError, handler: Handler, tally: Tally) -> tuple[_wire.Unpacked, ...]:
         """What became of a request to unpack that was not answered, within ``timeouts.settle``."""
         settings = self._patience.settings
-        # Where the server has answered itself, it has ended.
-        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else settings.timeouts.finalize)
+        ends = must_have_ended(lost, handler.asked_at, settings.timeouts)
         rules = looking_rules(settings)
         why = ""
         try:

@@ -12,7 +12,7 @@ from ._parameters import Way
 from ._patience import Patience
 from ._place import Keeper, Place
 from ._raised import raise_kept
-from ._settle import Settlement, find
+from ._settle import Settlement, find, must_have_ended
 from ._staging import Staging
 from ._tally import Reason, StartOver, Tally
 from ._task import Task
@@ -138,8 +138,7 @@ class Storing:
             lost = error
         # A success that names nothing may be the answer to another request: only what stands there is proof.
         self._log.info("settling", reason=str(lost or "the answer names no version"))
-        # Where the server has answered itself, it has ended: to look is enough.
-        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else self._settings.timeouts.finalize)
+        ends = must_have_ended(lost, handler.asked_at, self._settings.timeouts)
         try:
             return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
         except ServerError as error:  # it had ended, and nothing is there: nobody is at work on the handler
