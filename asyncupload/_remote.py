@@ -17,8 +17,8 @@ from ._body import Encoding
 from ._call import Call
 from ._handler import Handler
 from ._names import Destination
-from ._outcome import lacks_operation
-from ._parameters import PLAIN
+from ._outcome import failed_inside, lacks_operation
+from ._parameters import PLAIN, asked
 from ._pipeline import SealedChunk
 from ._secret import Secret
 from ._session import RENEWALS, REPLY_LIMIT, Session
@@ -236,7 +236,7 @@ class Remote(Session):
         A ``new`` document is made by the operation that can do nothing else. Where the server has no such operation,
         the one that also makes versions serves, but not without ``fall_back``.
         """
-        grammar = self.ways.grammar
+        grammar, full = self.ways.grammar, bool(asked(comment, properties))
 
         def by_path(handler: str) -> Call[_wire.Stored]:
             return _wire.finalize(
@@ -247,31 +247,42 @@ class Remote(Session):
             return _wire.finalize_new(self._key(), *to, handler, comment, properties, grammar=grammar)
 
         if new and self.creates_only:
-            if (stored := await self._finalize_if_there(handler, create, fall_back=fall_back)) is not None:
+            if (stored := await self._finalize_if_there(handler, create, fall_back, full)) is not None:
                 return stored
             self.creates_only = False
         if new:  # this one would make a version of what has come in between
             await self._require_absent(to.path)
-        while (stored := await self._finalize_if_there(handler, by_path, fall_back=fall_back)) is None:
+        while (stored := await self._finalize_if_there(handler, by_path, fall_back, full)) is None:
             self.ways.missing.add(by_path(handler.id).operation)
         return stored
 
     async def _finalize_if_there(
-        self, handler: Handler, make: Callable[[str], Call[_wire.Stored]], *, fall_back: bool
+        self,
+        handler: Handler,
+        make: Callable[[str], Call[_wire.Stored]],
+        fall_back: bool,  # noqa: FBT001
+        full: bool,  # noqa: FBT001
     ) -> _wire.Stored | None:
-        """None if the server lacks the operation; a matter of ``fall_back``, which one is tried then.
+        """None if the server lacks the operation; a matter of ``fall_back``, which one is tried then. ``full`` says
+        whether anything is asked for besides the document.
 
         A bare 404 may be a gateway's word about a request that runs: then one that can do nothing gets another answer.
         """
         call, before = make(handler.id), handler.consumed
         handler.way = self.ways.way(call.operation)
         try:
-            return await self._finalize(handler, call)
+            stored = await self._finalize(handler, call)
         except AsyncUploadError as error:
+            if failed_inside(error):
+                self.ways.fail(handler.way)
             if not fall_back or call.operation == PLAIN or not lacks_operation(error):
                 raise
             if isinstance(error, ForeignReply) and error.status == 404 and not await self._lacks(make):
                 raise
+        else:
+            if full:
+                self.ways.accept(handler.way)
+            return stored
         handler.consumed = before
         return None
 

@@ -8,7 +8,7 @@ from typing import cast
 import anyio
 
 from . import _wire
-from ._outcome import lacks_operation
+from ._outcome import failed_inside, lacks_operation
 from ._patience import Patience
 from ._raised import raise_kept
 from ._remote import Remote
@@ -84,6 +84,7 @@ class Settlement:
             :func:`must_have_ended`.
         error: How the request ended, if it was no success. One that took too long is likely to be at work yet: half of
             the time goes by before it is repeated, even where that is safe.
+        doubtful: Whether a failure inside the server may come of how the request is written, which changes then.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Settlement:
         *,
         ends: float,
         error: AsyncUploadError | None = None,
+        doubtful: Callable[[], bool] = lambda: False,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
@@ -103,6 +105,7 @@ class Settlement:
         slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
         self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
         self._error = error
+        self._doubtful = doubtful
         self._looks = 0
         self._failed = int(isinstance(error, ServerError))
         self._may_repeat = request is not None
@@ -169,7 +172,9 @@ class Settlement:
             if error.outcome is Outcome.NOT_APPLIED and error.transient:
                 raise
             # A busy server may have left both alone. One that refuses may have given the handler to the first.
-            self._may_repeat = isinstance(error, ForeignReply) and error.status == 503
+            self._may_repeat = isinstance(error, ForeignReply) and (
+                error.status == 503 or (failed_inside(error) and self._doubtful())
+            )
             if isinstance(error, ServerError):  # its own answer: it has ended with this one
                 return self._weigh(error)
         else:
