@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from between import between
 from conftest import BRISK, FOLDER, PATIENT
 from troubled import count
 
@@ -185,6 +186,31 @@ async def test_a_look_that_fails_costs_no_receipt(fault: str, serving: Serving) 
     async with serving(script=lambda call: fault if call.operation == "GetDocument" else None) as (_, client):
         receipt = await client.upload(b"data", to=AT, properties=Properties(description="x"))
         assert (receipt.status, receipt.not_kept) == ("stored", ())
+
+
+@pytest.mark.parametrize("comment", ["", "March"])
+async def test_what_others_have_made_of_the_document_says_nothing_of_the_server(comment: str, serving: Serving) -> None:
+    """A version of theirs that comes between the request to store and the look."""
+    others = 0
+    ours, theirs = Properties(description="ours"), Properties(description="theirs")
+    async with serving("item-parameters") as (server, other):
+
+        async def add(operation: str) -> None:
+            nonlocal others
+            if operation == "GetDocument" and not others:
+                others += 1
+                await other.upload(b"theirs", to=AT, properties=theirs)
+
+        async with (
+            between(server.url, meanwhile=add) as proxy,
+            Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+        ):
+            first = await client.upload(b"ours", to=AT, version_comment=comment, properties=ours)
+            assert (others, first.not_kept, await numbers(server)) == (1, (), [1_000_000, 1_000_001])
+            assert (await server.documents())[0].description == "theirs"  # and nothing of theirs was changed
+            second = await client.upload(b"ours", to=f"{FOLDER}/2", version_comment=comment, properties=ours)
+            assert second.not_kept == ()
+            assert {document.description for document in await server.documents()} == {"ours", "theirs"}
 
 
 # ── a grammar at which the server fails ──
