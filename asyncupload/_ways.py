@@ -47,6 +47,16 @@ class Ways:
         return self.grammar.value in self._proven or self._ignored | self._refused >= _GRAMMARS
 
     @property
+    def found(self) -> Grammar | None:
+        """The grammar that is used since something was found out; None before."""
+        return self.grammar if self._proven or self._ignored or self._refused else None
+
+    def begin_with(self, grammar: Grammar) -> None:
+        """Write parameters as the server read them once; what it keeps is looked at all the same."""
+        if self.found is None:
+            self.grammar = grammar
+
+    @property
     def _refused(self) -> set[str]:
         return {key for key, failures in self._failures.items() if failures >= DOUBT}
 

@@ -107,7 +107,7 @@ WORDS: dict[str, set[str]] = {
     "random": {"_retry"},
     "pathspec": {"bulk"},
     "sqlite3": {"bulk"},
-    "platformdirs": {"bulk"},
+    "platformdirs": {"bulk", "cli"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
     "pytest": {"pytest_plugin"},
