@@ -38,7 +38,7 @@ def test_a_second_upload_begins_with_the_grammar_and_the_encoding_that_the_first
     with portal.wrap_async_context_manager(
         Emulator(tmp_path / "server", generation="2019", variants=variants)
     ) as server:
-        codes = list[int]()
+        codes, before = list[int](), 0
         for number in range(3):
             words = ("upload", file, f"/Library/{number}.txt", "--description", "x", "--json")
             before = len(server.calls)
