@@ -209,6 +209,8 @@ _ADVICE = {
 }
 """What the user can do about a status."""
 
+_FILTERED = "; the server suspects markup in a form: let the encoding be auto or soap, or let it not validate requests"
+
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -221,8 +223,9 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
             status=status,
             excerpt=excerpt,
         )
+    advice = _FILTERED if status == 500 and "potentially dangerous" in excerpt else _ADVICE.get(status, "")
     return ForeignReply(
-        f"{operation}: HTTP {status}{_quoted(excerpt)}{_ADVICE.get(status, '')}",
+        f"{operation}: HTTP {status}{_quoted(excerpt)}{advice}",
         status=status,
         excerpt=excerpt,
         transient=status in TRANSIENT_STATUSES,
@@ -230,12 +233,18 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
     )
 
 
+_UNSEEN = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+
+
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
     # Hidden before anything is cut: a cut through a secret would leave its first half standing. Without the NULs of
     # UTF-16 that does not say so, between which nobody would find it.
     marked = answer.body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = answer.body.decode("utf-16" if marked else "utf-8", "replace")
-    return hide(text.replace("\0", ""))[:EXCERPT]
+    text = hide(text.replace("\0", ""))
+    if len(text) > EXCERPT:  # a page's style stands before its words, and may be longer than all that is kept
+        text = _UNSEEN.sub("", text)
+    return text[:EXCERPT]
 
 
 def _shown(text: str) -> str:

@@ -67,6 +67,10 @@ class Delivery:
     at: float = 0.0
     """When, by the clock of ``anyio.current_time``."""
 
+    def begin_anew(self) -> None:
+        """The request goes once more, and what became of the first is known."""
+        self.begun, self.complete, self.at = False, False, 0.0
+
     def done(self) -> None:
         """The last byte is handed over now."""
         self.complete, self.at = True, anyio.current_time()
