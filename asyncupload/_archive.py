@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from . import _wire
+from ._archive_rules import Unpackable, require_unpackable
 from ._ending import left_behind
 from ._entries import Entry, entries, missing
 from ._handler import Handler
@@ -15,7 +16,8 @@ from ._outcome import lacks_operation
 from ._passes import Passes
 from ._patience import Patience
 from ._retry import persist
-from ._settle import NotThere, looking_rules
+from ._rules import Rulebook
+from ._settle import NotThere, looking_rules, must_have_ended
 from ._staging import Staging, Threads
 from ._tally import Reason, StartOver, Tally
 from .checkpoints import NoCheckpoints
@@ -48,8 +50,17 @@ class ArchiveTask:
 class Archive:
     """The journey of one archive: arguments as of an upload."""
 
-    def __init__(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: ArchiveTask) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        threads: Threads,
+        audience: Audience,
+        log: Any,
+        task: ArchiveTask,
+        rulebook: Rulebook,
+    ) -> None:
         self._patience = patience
+        self._rulebook = rulebook
         self._threads = threads
         self._task = task
         self._log = log
@@ -62,6 +73,7 @@ class Archive:
             rereadable=task.source.rereadable,
             checkpoints=NoCheckpoints(),
         )
+        self._staging = staging
         self._passes = Passes(staging, task.source, threads, audience, log)
 
     async def run(self) -> Unpacked:
@@ -70,6 +82,8 @@ class Archive:
         Raises:
             NotFound: There is no such folder.
             OperationMissing: The server does not unpack archives; nothing was sent.
+            RuleViolated: The server's limits or a folder's rules forbid the archive or an entry; no more was sent than
+                they allow.
             OutcomeUnknown: The request to unpack left, its reply was lost, and looking for the entries did not tell of
                 all: the message says how many are there.
             AsyncUploadError: Nothing was unpacked.
@@ -82,6 +96,9 @@ class Archive:
             await self._patience.persist(self._patience.remote.log_in)
             await self._patience.persist(lambda: self._patience.remote.folder_exists(task.folder))
             await self._require_operation()
+            unpackable = Unpackable(task.source, task.folder, content.size, changed_only=task.changed_only)
+            allowed = await require_unpackable(self._patience, self._rulebook, self._threads, unpackable)
+            self._staging.require_allowed = allowed.require
             tally, log = await self._passes.run(content, opened, self._unpack)
         items = tuple(UnpackedItem(name=entry.item, error=entry.error) for entry in log)
         return Unpacked(
@@ -130,8 +147,7 @@ class Archive:
     async def _look_into(self, lost: AsyncUploadError, handler: Handler, tally: Tally) -> tuple[_wire.Unpacked, ...]:
         """What became of a request to unpack that was not answered, within ``timeouts.settle``."""
         settings = self._patience.settings
-        # Where the server has answered itself, it has ended.
-        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else settings.timeouts.finalize)
+        ends = must_have_ended(lost, handler.asked_at, settings.timeouts)
         rules = looking_rules(settings)
         why = ""
         try:

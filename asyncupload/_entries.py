@@ -17,7 +17,7 @@ from ._staging import Threads
 from ._tally import Tally
 from .errors import NotFound, SourceChanged, SourceError, UsageError
 from .settings import MIB
-from .sources import Source
+from .sources import Seekable, Source
 
 TAILS = (MIB, 64 * MIB)
 """Bytes of an archive's end that are looked at for its directory: ten thousand entries, and most of a million."""
@@ -49,6 +49,34 @@ async def entries(source: Source, patience: Patience, threads: Threads, sent: Ta
         if found is not None:
             return found
     raise SourceError(f"{source.name}: its directory cannot be read")
+
+
+async def directory_of(source: Source, threads: Threads) -> tuple[Entry, ...] | None:
+    """The same before anything was sent, from a source that can be looked into at its end; None of any other, and where
+    there is no directory.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    if not isinstance(source, Seekable) or not source.rereadable:
+        return None
+    for most in TAILS:
+        tail = await source.tail(most, threads.reading)
+        found = await anyio.to_thread.run_sync(_directory, tail, limiter=threads.checksums)
+        if found is not None:
+            return found
+        if len(tail) < most:
+            break
+    return None
+
+
+async def stored_crc32(patience: Patience, path: str) -> int | None:
+    """Checksum of what stands there: None if nothing does, -1 if the server does not tell it."""
+    try:
+        found = await patience.persist(lambda: patience.remote.document_crc32(path))
+    except NotFound:
+        return None
+    return -1 if found is None else found
 
 
 async def _tail(source: Source, patience: Patience, threads: Threads, sent: Tally, most: int) -> bytes:

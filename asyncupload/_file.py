@@ -243,6 +243,14 @@ class Watch:
         return "was written to"
 
 
+def tail_of(path: Path, name: str, most: int) -> bytes:
+    """The last ``most`` bytes of a regular file, or all if it has fewer. Blocks."""
+    _require_regular(path.stat(), name)
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - most))
+        return file.read(most)
+
+
 def _require_regular(result: os.stat_result, name: str) -> None:
     if stat.S_ISDIR(result.st_mode):
         raise directory(name)

@@ -104,7 +104,10 @@ class Keeping:
                 version = next((one for one in versions if one.number == stored.version_id), None)
             if wanted.keys() & _OF_DOCUMENTS:
                 told = dict((await self._remote.document(path)).told)
-            return {name: _is_there(name, value, stored, version, told) for name, value in wanted.items()}
+            found = {name: _is_there(name, value, stored, version, told) for name, value in wanted.items()}
+            if False in found.values() and not await self._is_ours(path, stored):
+                raise AsyncUploadError(f"another document, or version, stands at {path} now")
+            return found
 
         rules = replace(self._patience.settings.retries, attempts=ATTEMPTS)
         try:
@@ -112,6 +115,13 @@ class Keeping:
         except AsyncUploadError as error:
             self._log.warning("not_compared", reason=str(error))
             return {}
+
+    async def _is_ours(self, path: str, stored: _wire.Stored) -> bool:
+        """Whether what stands there is yet what was stored: what others have made of it says nothing of the server."""
+        document, versions = await self._remote.document(path), await self._remote.versions(path)
+        return stored.document_id in {None, document.document_id} and (
+            stored.version_id in {None, _wire.latest(versions)}
+        )
 
 
 _OF_VERSIONS = frozenset({"comment", "publish:publish", "publish:dont"})

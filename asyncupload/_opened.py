@@ -13,11 +13,13 @@ import anyio.to_thread
 
 from . import _tls
 from ._address import first_warning, unseen
+from ._archive import Archive, ArchiveTask
 from ._body import Encoding
 from ._ending import SHARE
 from ._journeys import Journeys
 from ._limits import Limits
 from ._log import get_logger
+from ._parameters import Grammar
 from ._patience import Patience
 from ._place import Turns
 from ._raised import let_go
@@ -152,21 +154,32 @@ class Opened:
         asker = self._remote.asker
         return None if asker.may_change_encoding else asker.encoding.value
 
-    def begin_with(self, encoding: str) -> None:
-        """Begin with the way in which the server took chunks when it was last spoken to.
+    @property
+    def grammar(self) -> str | None:
+        """How this server reads what a document is stored with: ``item`` or ``parameter``; None before anything about
+        that is known."""
+        found = self._remote.ways.found
+        return found and found.value
+
+    def begin_with(self, encoding: str | None = None, *, grammar: str | None = None) -> None:
+        """Begin with the ways in which the server took chunks and parameters when it was last spoken to.
 
         Others are tried if it refuses that one. Does nothing where the settings choose a way, or one is known.
 
         Args:
-            encoding: What :attr:`encoding` was then.
+            encoding: What :attr:`encoding` was then; None if it was not known.
+            grammar: What :attr:`grammar` was; likewise.
 
         Raises:
             UsageError: There is no such way.
         """
         try:
-            self._remote.asker.begin_with(Encoding(encoding))
-        except ValueError:
-            raise UsageError(f"{encoding!r} is no way of sending chunks") from None
+            if encoding is not None:
+                self._remote.asker.begin_with(Encoding(encoding))
+            if grammar is not None:
+                self._remote.ways.begin_with(Grammar(grammar))
+        except ValueError as error:
+            raise UsageError(f"the server was not known as that: {error}") from None
 
     def _entered(self) -> Threads:
         if self._threads is None:
@@ -182,6 +195,11 @@ class Opened:
 
     def _upload(self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: Task) -> Upload:
         return Upload(patience, threads, audience, log, task, self._rulebook)
+
+    def _archive(
+        self, patience: Patience, threads: Threads, audience: Audience, log: Any, task: ArchiveTask
+    ) -> Archive:
+        return Archive(patience, threads, audience, log, task, self._rulebook)
 
     async def _leave(self) -> None:
         seconds = self.settings.timeouts.cleanup

@@ -119,6 +119,13 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
     return Outcome.UNKNOWN
 
 
+def failed_inside(error: AsyncUploadError) -> bool:
+    """Whether something went wrong within an operation, as far as can be seen."""
+    if isinstance(error, ForeignReply):
+        return error.status == 500 and not (_reached_nothing(error) or lacks_operation(error))
+    return isinstance(error, ServerError) and error.unexpected
+
+
 def _reached_nothing(error: AsyncUploadError) -> bool:
     """Whether the framework says that there was no operation, or that it could not read what the operation takes."""
     missing = isinstance(error, ForeignReply) and error.status == 500 and _says(error, NO_SUCH_OPERATION)

@@ -18,9 +18,9 @@ from .sources import Content, Source
 
 T = TypeVar("T")
 
-LEARNED = {Reason.TOO_LARGE: 7, Reason.ENCODING: 2}
+LEARNED = {Reason.TOO_LARGE: 7, Reason.ENCODING: 2, Reason.GRAMMAR: 1}
 """What was learned about the server is no fault of the file's. How often there may be something to learn: from the
-largest chunk to the smallest by halves, and another two ways of writing chunks."""
+largest chunk to the smallest by halves, another two ways of writing chunks, and one of writing parameters."""
 
 
 class Passes:

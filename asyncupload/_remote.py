@@ -17,8 +17,8 @@ from ._body import Encoding
 from ._call import Call
 from ._handler import Handler
 from ._names import Destination
-from ._outcome import lacks_operation
-from ._parameters import PLAIN
+from ._outcome import failed_inside, lacks_operation
+from ._parameters import PLAIN, asked
 from ._pipeline import SealedChunk
 from ._secret import Secret
 from ._session import RENEWALS, REPLY_LIMIT, Session
@@ -99,8 +99,37 @@ class Remote(Session):
         return await self._ask(_wire.server_info())
 
     async def limits(self) -> _wire.Limits:
-        """The server's upload settings."""
-        return await self._ask(_wire.general_settings(self._key()))
+        """The server's upload settings, from the older operation where the newer one is missing or tells no size.
+
+        Raises:
+            AsyncUploadError: The server has neither, or does not answer at the moment.
+        """
+        settings, lacking = _wire.general_settings(self._key()), self.asker.lacking
+        told: _wire.Limits | None = None
+        try:
+            if settings.operation not in lacking:
+                told = await self._ask(settings)
+        except AsyncUploadError as error:
+            if not lacks_operation(error):
+                raise
+            lacking.add(settings.operation)
+        if told is not None and told.document_max_size is not None:
+            return told
+        return await self._older_limits(told)
+
+    async def _older_limits(self, told: _wire.Limits | None) -> _wire.Limits:
+        """What the older operation adds to what was ``told``."""
+        parameters, lacking = _wire.application_parameters(self._key()), self.asker.lacking
+        if told is not None and parameters.operation in lacking:
+            return told
+        try:
+            found = await self._ask(parameters)
+        except AsyncUploadError as error:
+            if told is None or not lacks_operation(error):
+                raise
+            lacking.add(parameters.operation)
+            return told
+        return found if told is None else found._replace(default_chunk_size=told.default_chunk_size)
 
     async def folder_rules(self, path: str) -> dict[str, str]:
         """What may be put into a folder, by the rules' names in lower case."""
@@ -207,7 +236,7 @@ class Remote(Session):
         A ``new`` document is made by the operation that can do nothing else. Where the server has no such operation,
         the one that also makes versions serves, but not without ``fall_back``.
         """
-        grammar = self.ways.grammar
+        grammar, full = self.ways.grammar, bool(asked(comment, properties))
 
         def by_path(handler: str) -> Call[_wire.Stored]:
             return _wire.finalize(
@@ -218,31 +247,42 @@ class Remote(Session):
             return _wire.finalize_new(self._key(), *to, handler, comment, properties, grammar=grammar)
 
         if new and self.creates_only:
-            if (stored := await self._finalize_if_there(handler, create, fall_back=fall_back)) is not None:
+            if (stored := await self._finalize_if_there(handler, create, fall_back, full)) is not None:
                 return stored
             self.creates_only = False
         if new:  # this one would make a version of what has come in between
             await self._require_absent(to.path)
-        while (stored := await self._finalize_if_there(handler, by_path, fall_back=fall_back)) is None:
+        while (stored := await self._finalize_if_there(handler, by_path, fall_back, full)) is None:
             self.ways.missing.add(by_path(handler.id).operation)
         return stored
 
     async def _finalize_if_there(
-        self, handler: Handler, make: Callable[[str], Call[_wire.Stored]], *, fall_back: bool
+        self,
+        handler: Handler,
+        make: Callable[[str], Call[_wire.Stored]],
+        fall_back: bool,  # noqa: FBT001
+        full: bool,  # noqa: FBT001
     ) -> _wire.Stored | None:
-        """None if the server lacks the operation; a matter of ``fall_back``, which one is tried then.
+        """None if the server lacks the operation; a matter of ``fall_back``, which one is tried then. ``full`` says
+        whether anything is asked for besides the document.
 
         A bare 404 may be a gateway's word about a request that runs: then one that can do nothing gets another answer.
         """
         call, before = make(handler.id), handler.consumed
         handler.way = self.ways.way(call.operation)
         try:
-            return await self._finalize(handler, call)
+            stored = await self._finalize(handler, call)
         except AsyncUploadError as error:
+            if failed_inside(error):
+                self.ways.fail(handler.way)
             if not fall_back or call.operation == PLAIN or not lacks_operation(error):
                 raise
             if isinstance(error, ForeignReply) and error.status == 404 and not await self._lacks(make):
                 raise
+        else:
+            if full:
+                self.ways.accept(handler.way)
+            return stored
         handler.consumed = before
         return None
 

@@ -35,20 +35,22 @@ class Allowed:
     """What is allowed at one place.
 
     Attributes:
-        most: Bytes of a document; None for no limit that is known.
-        path: The document's.
+        path: The document's, or what else is brought.
+        most: Bytes of it; None for no limit that is known.
+        rule: What the server calls that limit.
     """
 
     path: str
     most: int | None = None
+    rule: str = "DocumentMaxSize"
 
     def require(self, size: int) -> None:
         """Raises RuleViolated where so many bytes are too many."""
         if self.most is not None and size > self.most:
             raise RuleViolated(
-                f"{self.path} has {size} bytes or more, and the server's DocumentMaxSize is {self.most}; nothing was "
+                f"{self.path} has {size} bytes or more, and the server's {self.rule} is {self.most}; nothing was "
                 "stored. An administrator can raise that limit",
-                rule="DocumentMaxSize",
+                rule=self.rule,
                 limit=str(self.most),
                 value=str(size),
             )
@@ -86,13 +88,22 @@ class Rulebook:
         Raises:
             RuleViolated: Something does.
         """
-        remote = self._patience.remote
-        settings = await self._ask("settings", "", remote.limits)
-        allowed = Allowed(to.path, (settings and settings.document_max_size) or None)
+        allowed = await self.allowed(to.path)
         allowed.require(size or 0)
-        rules = await self._ask("rules", to.folder, lambda: remote.folder_rules(to.folder))
-        _require_obeyed(rules or {}, to, exists=exists)
+        require_obeyed(await self.rules(to.folder) or {}, to, exists=exists)
         return allowed
+
+    async def allowed(self, path: str) -> Allowed:
+        """How large what is called ``path`` may be."""
+        settings = await self._ask("settings", "", self._patience.remote.limits)
+        if settings is None:
+            return Allowed(path)
+        return Allowed(path, settings.document_max_size or None, settings.name)
+
+    async def rules(self, folder: str) -> Mapping[str, str] | None:
+        """A folder's, by their names in lower case; None where the server does not tell, as of one that is not
+        there."""
+        return await self._ask("rules", folder, lambda: self._patience.remote.folder_rules(folder))
 
     async def _ask(self, what: str, where: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The answer, fresh or remembered; None if there is none."""
@@ -119,7 +130,7 @@ class Rulebook:
             return None
 
 
-def _require_obeyed(rules: Mapping[str, str], to: Destination, *, exists: bool) -> None:
+def require_obeyed(rules: Mapping[str, str], to: Destination, *, exists: bool) -> None:
     """Raises RuleViolated. Types are looked at for new documents: whether a server would refuse a version of one that
     it has already is nowhere said."""
 

@@ -8,7 +8,7 @@ from typing import cast
 import anyio
 
 from . import _wire
-from ._outcome import lacks_operation
+from ._outcome import failed_inside, lacks_operation
 from ._patience import Patience
 from ._raised import raise_kept
 from ._remote import Remote
@@ -26,7 +26,7 @@ from .errors import (
     StoredTwice,
     TimedOut,
 )
-from .settings import Retries, Settings
+from .settings import Retries, Settings, Timeouts
 
 REPEAT_EVERY = 3
 """Looks that found nothing, before the same request goes once more."""
@@ -44,6 +44,30 @@ def looking_rules(settings: Settings) -> Retries:
     return replace(without_end(settings.retries), longest_wait=longest_wait)
 
 
+AGAIN = 10
+"""Times as long as an answer took, for which something else that was sent for the same request may be running."""
+
+SHARE_OF_SETTLE = 20
+"""And at least this part of ``timeouts.settle``: a gateway may ask again at once, as after a reset."""
+
+
+def must_have_ended(error: AsyncUploadError | None, asked_at: float, timeouts: Timeouts) -> float:
+    """When the server must have ended with a request, by the clock of ``anyio.current_time``.
+
+    A server's own answer says that it has ended with one request. A gateway that has lost its patience may have sent
+    two, and the answer be the second's, at the time when that patience was over.
+
+    Args:
+        error: What came of it, seen just now; None for a success that names nothing.
+        asked_at: When the request left.
+        timeouts: The user's.
+    """
+    if not isinstance(error, ServerError):
+        return asked_at + timeouts.finalize
+    now = anyio.current_time()
+    return min(now + max(AGAIN * (now - asked_at), timeouts.settle / SHARE_OF_SETTLE), asked_at + timeouts.finalize)
+
+
 class Settlement:
     """Finds out what became of a request to store, and repeats it where that can do nothing twice.
 
@@ -56,10 +80,11 @@ class Settlement:
         patience: The upload's.
         commit: What was asked for.
         request: Sends the same request once more. Told whether the one before must have ended. None to look only.
-        ends: When the server must have ended with the request, by the clock of ``anyio.current_time``. It has where it
-            answered itself, as that something went wrong inside: then nothing is waited for but better luck.
+        ends: When the server must have ended with the request, by the clock of ``anyio.current_time``; see
+            :func:`must_have_ended`.
         error: How the request ended, if it was no success. One that took too long is likely to be at work yet: half of
             the time goes by before it is repeated, even where that is safe.
+        doubtful: Whether a failure inside the server may come of how the request is written, which changes then.
     """
 
     def __init__(
@@ -70,6 +95,7 @@ class Settlement:
         *,
         ends: float,
         error: AsyncUploadError | None = None,
+        doubtful: Callable[[], bool] = lambda: False,
     ) -> None:
         self._patience = patience
         self._remote = patience.remote
@@ -79,9 +105,11 @@ class Settlement:
         slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
         self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
         self._error = error
+        self._doubtful = doubtful
         self._looks = 0
         self._failed = int(isinstance(error, ServerError))
         self._may_repeat = request is not None
+        self._refusal: ServerError | None = None
         self._why = "no look was answered in time"
 
     async def run(self) -> _wire.Stored:
@@ -125,13 +153,12 @@ class Settlement:
         self._looks += 1
         due = anyio.current_time() >= self._not_before
         safe = ended or (due and not self._commit.existed and self._remote.creates_only)
-        refusal = None
         if found is None and self._may_repeat and safe and (ended or self._looks % REPEAT_EVERY == 0):
-            refusal = await self._repeat(ended=ended)
+            self._refusal = await self._repeat(ended=ended)
             found = await self._look()  # and not what the repeat says: the first may have come about as well
-        if found is None and not (ended and refusal):
+        if found is None and not (ended and self._refusal):
             raise NotThere("it was not there in time")
-        return found or cast(ServerError, refusal)
+        return found or cast(ServerError, self._refusal)
 
     async def _look(self) -> _wire.Stored | None:
         return await self._remote.with_ticket(lambda: find(self._remote, self._commit))
@@ -145,7 +172,9 @@ class Settlement:
             if error.outcome is Outcome.NOT_APPLIED and error.transient:
                 raise
             # A busy server may have left both alone. One that refuses may have given the handler to the first.
-            self._may_repeat = isinstance(error, ForeignReply) and error.status == 503
+            self._may_repeat = isinstance(error, ForeignReply) and (
+                error.status == 503 or (failed_inside(error) and self._doubtful())
+            )
             if isinstance(error, ServerError):  # its own answer: it has ended with this one
                 return self._weigh(error)
         else:

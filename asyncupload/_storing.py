@@ -3,6 +3,7 @@
 import math
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from . import _wire
@@ -12,7 +13,7 @@ from ._parameters import Way
 from ._patience import Patience
 from ._place import Keeper, Place
 from ._raised import raise_kept
-from ._settle import Settlement, find
+from ._settle import Settlement, find, must_have_ended
 from ._staging import Staging
 from ._tally import Reason, StartOver, Tally
 from ._task import Task
@@ -60,6 +61,7 @@ class Storing:
         # One for all passes: what an earlier one has made after all is known by it.
         self.token = f"[upload {secrets.token_hex(4)}]"
         self.way: Way | None = None
+        self._grammar = self._remote.ways.grammar
         self._asked = False
         """Whether a request to store may have left."""
         self.was_there = False
@@ -71,7 +73,7 @@ class Storing:
             StartOver: No document can be made of this handler; of another one perhaps.
             AsyncUploadError: It is not stored; with OutcomeUnknown it may be.
         """
-        token = self.token if place.exists else ""
+        token, self._grammar = self.token if place.exists else "", self._remote.ways.grammar
         comment = " ".join(filter(None, (self._task.comment, token)))
 
         commit = Commit(
@@ -138,10 +140,10 @@ class Storing:
             lost = error
         # A success that names nothing may be the answer to another request: only what stands there is proof.
         self._log.info("settling", reason=str(lost or "the answer names no version"))
-        # Where the server has answered itself, it has ended: to look is enough.
-        ends = handler.asked_at + (0 if isinstance(lost, ServerError) else self._settings.timeouts.finalize)
+        ends = must_have_ended(lost, handler.asked_at, self._settings.timeouts)
         try:
-            return await Settlement(self._patience, commit, request, ends=ends, error=lost).run()
+            doubtful = partial(self._doubts, handler)
+            return await Settlement(self._patience, commit, request, ends=ends, error=lost, doubtful=doubtful).run()
         except ServerError as error:  # it had ended, and nothing is there: nobody is at work on the handler
             handler.consumed = False
             # That the handler is gone is the consequence: what went wrong was said before.
@@ -150,6 +152,9 @@ class Storing:
             if _gone(error):
                 await self._start_over_if_ours(why, place)
             raise_kept(why)
+
+    def _doubts(self, handler: Handler) -> bool:
+        return self._remote.ways.doubts(handler.way)
 
     async def _refused(self, error: AsyncUploadError, place: Place, commit: Commit) -> _wire.Stored:
         """The request to store was refused. Something on the way may have sent it twice: this answers the second."""
@@ -203,7 +208,9 @@ class Storing:
         mend."""
         if place.exists:
             await self._keeper.require_ours(place.to.path)
-        raise StartOver(error, Reason.REFUSED) from error
+        # What the server could not read may go in another grammar now.
+        changed = self._remote.ways.grammar is not self._grammar
+        raise StartOver(error, Reason.GRAMMAR if changed else Reason.REFUSED) from error
 
     async def require_right(self, stored: _wire.Stored, place: Place, tally: Tally) -> None:
         """Compare what is stored, where the staged checksum was not told, or does not tell everything.

@@ -17,6 +17,7 @@ class Reason(Enum):
     TOO_LARGE = "chunks of its size are refused"
     ENCODING = "its first chunk was written in a way that the server does not read"
     REFUSED = "no document is made of it"
+    GRAMMAR = "what it is to be stored with was written in a way at which the server fails"
     BROKEN = "the server fails at its chunks again and again"
 
 

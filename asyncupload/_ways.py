@@ -1,5 +1,6 @@
 """What is known of how one server keeps what a document is stored with. No I/O."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 import anyio
@@ -14,6 +15,10 @@ READABLE = frozenset(NAMES) - {"text", "notify"}
 
 TELLING = frozenset({"comment", "description", "keywords", "created", "modified"})
 """What tells that a request was not understood, if none of it is found."""
+
+
+DOUBT = 2
+"""Failures inside the server at requests in one grammar, after which another is tried. One passes, as a deadlock."""
 
 
 class Ways:
@@ -32,12 +37,28 @@ class Ways:
         self.learning = anyio.Lock(fast_acquire=True)
         self._proven = set[str]()
         self._ignored = set[str]()
+        self._accepted = set[str]()
+        self._failures = Counter[str]()
         self._kept = dict[tuple[str, str], bool | None]()
 
     @property
     def settled(self) -> bool:
         """Whether there is nothing left to find out about grammars."""
-        return self.grammar.value in self._proven or self._ignored >= _GRAMMARS
+        return self.grammar.value in self._proven or self._ignored | self._refused >= _GRAMMARS
+
+    @property
+    def found(self) -> Grammar | None:
+        """The grammar that is used since something was found out; None before."""
+        return self.grammar if self._proven or self._ignored or self._refused else None
+
+    def begin_with(self, grammar: Grammar) -> None:
+        """Write parameters as the server read them once; what it keeps is looked at all the same."""
+        if self.found is None:
+            self.grammar = grammar
+
+    @property
+    def _refused(self) -> set[str]:
+        return {key for key, failures in self._failures.items() if failures >= DOUBT}
 
     def way(self, operation: str) -> Way:
         """That of a request that leaves now."""
@@ -46,6 +67,25 @@ class Ways:
     def by_parameters(self, comment: str, given: Properties) -> bool:
         """Whether a request that makes a document at a path takes parameters."""
         return next(name for name in operations(comment, given) if name not in self.missing) == PARAMETERS
+
+    def accept(self, way: Way) -> None:
+        """The server has said success to a request in which something was asked for: it does not fail at that."""
+        self._accepted.add(way.key)
+        del self._failures[way.key]
+
+    def fail(self, way: Way) -> None:
+        """The server has failed inside, at a request in a grammar of which nobody knows whether it can be read."""
+        if not self.doubts(way):
+            return
+        self._failures[way.key] += 1
+        if self._refused >= _GRAMMARS:  # so it was perhaps something else: all that is known is which failed last
+            self._failures = Counter({way.key: DOUBT})
+        if way.grammar is self.grammar and way.key in self._refused:
+            self._change(way)
+
+    def doubts(self, way: Way | None) -> bool:
+        """Whether a failure inside the server may come of how its parameters were written."""
+        return way is not None and way.key in _GRAMMARS and way.key not in self._accepted
 
     def unknown(self, way: Way, names: Iterable[str]) -> set[str]:
         """Of these, what the server must be asked about."""
@@ -86,7 +126,8 @@ class Ways:
     def _change(self, way: Way) -> None:
         """Write parameters otherwise, if there is a grammar that was not tried; or as the pages of today have it."""
         if way.key in _GRAMMARS:
-            self.grammar = next((one for one in Grammar if one.value not in self._ignored), Grammar.ITEM)
+            usable = [one for one in Grammar if one.value not in self._refused]
+            self.grammar = next((one for one in usable if one.value not in self._ignored), usable[0])
 
     def _is_known(self, way: Way, name: str) -> bool:
         given_up = way.key in self._ignored and (self.settled or way.key not in _GRAMMARS)

@@ -43,10 +43,12 @@ class Stored(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Upload settings among the answer of GetGeneralAppSettings; None where the server does not say."""
+    """Upload settings, as GetGeneralAppSettings and its older kin tell them; None where the server does not say."""
 
     document_max_size: int | None
     default_chunk_size: int | None
+    name: str = "DocumentMaxSize"
+    """What the server calls the first."""
 
 
 class ServerInfo(NamedTuple):
@@ -128,10 +130,22 @@ def general_settings(ticket: Secret) -> Call[Limits]:
     """Limits on uploads; any user may ask."""
 
     def read_limits(reply: Reply) -> Limits:
-        found = (reply.child(name) for name in ("DocumentMaxSize", "DefaultUploadFileChunkSize"))
-        return Limits(*(None if child is None else whole_number(child.text) for child in found))
+        return Limits(_number(reply, "DocumentMaxSize"), _number(reply, "DefaultUploadFileChunkSize"))
 
     return Call("GetGeneralAppSettings", (("authenticationTicket", ticket),), read_limits)
+
+
+def application_parameters(ticket: Secret) -> Call[Limits]:
+    """The same on servers of before, as far as they tell it to any user."""
+
+    def read_limits(reply: Reply) -> Limits:
+        return Limits(_number(reply, _LIMIT), None, _LIMIT)
+
+    return Call("getApplicationParameters", (("AuthenticationTicket", ticket),), read_limits)
+
+
+_LIMIT = "FILEUPLOADLIMIT"
+"""In bytes, like DocumentMaxSize; 0 for none."""
 
 
 def folder_rules(ticket: Secret, path: str) -> Call[dict[str, str]]:
@@ -220,6 +234,10 @@ def _text(reply: Reply, name: str) -> str:
     """Of the first element of that name; empty where there is none."""
     found = reply.child(name)
     return found.text if found else ""
+
+
+def _number(reply: Reply, name: str) -> int | None:
+    return whole_number(_text(reply, name))
 
 
 def lock(ticket: Secret, path: str) -> Call[None]:

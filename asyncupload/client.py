@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from ._archive import Archive, ArchiveTask
+from ._archive import ArchiveTask
 from ._check import Inspection, ServerReport
 from ._download import Download
 from ._ending import this_ending
@@ -294,6 +294,7 @@ class Client(Tidy):
 
         Raises:
             OperationMissing: The server does not unpack archives: nothing was sent.
+            RuleViolated: By what it tells, the archive, or an entry that can be looked at, is too large or forbidden.
             OutcomeUnknown: The request to unpack left, its reply was lost, and looking for the entries did not tell of
                 all, or the source can be read only once: some entries may be documents now.
             AsyncUploadError: Nothing was unpacked.
@@ -307,7 +308,7 @@ class Client(Tidy):
         audience = Audience(on_event, log)
         with audience.attending(target, this_ending().leftovers):
             async with self._room_for(origin):
-                return await Archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
+                return await self._archive(self._patience.told_to(audience, target), threads, audience, log, task).run()
 
     @journey
     async def download(

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import aiofiles.os
 
 from ._cutting import ChunkBuffer, Pieces, Reads, Views, empty, reading
-from ._file import CHECKS, FileContent, OpenFile, Watch
+from ._file import CHECKS, FileContent, OpenFile, Watch, tail_of
 from ._shield import abandonable, bounded, undisturbed
 from .errors import SourceUnreadable, UsageError
 
@@ -69,6 +69,18 @@ class Source(Protocol):
 
         Raises:
             SourceError: It is missing, unreadable, or empty.
+        """
+
+
+@runtime_checkable
+class Seekable(Protocol):
+    """A source that can be looked into at its end, without being read through."""
+
+    async def tail(self, most: int, threads: Executor) -> bytes:
+        """Its last ``most`` bytes, or all if it has fewer. Not to be asked while it is read.
+
+        Raises:
+            SourceError: They cannot be read.
         """
 
 
@@ -126,6 +138,10 @@ class BytesSource:
             raise empty(self.name)
         yield Views(self._view)
 
+    async def tail(self, most: int, threads: Executor) -> bytes:  # noqa: ARG002  (the protocol's)
+        """The last bytes."""
+        return bytes(self._view[-most:])
+
 
 class PathSource:
     """A regular file. It must stay the same file, with the same size and time stamp, while it is read.
@@ -176,6 +192,11 @@ class PathSource:
             if file is not None and not file.closed:
                 await bounded(_in_thread(threads, file.close), grace=READ_GRACE)
 
+    async def tail(self, most: int, threads: Executor) -> bytes:
+        """The last bytes of what stands at the path now."""
+        with reading(self.name):
+            return cast(bytes, await _in_thread(threads, tail_of, self._path, self.name, most))
+
 
 class FileSource:
     """A binary file object, read from where it stands. It stays open; closing it is its owner's business.
@@ -217,6 +238,25 @@ class FileSource:
         if size is None:
             await abandonable(content.peek(), grace=READ_GRACE)
         yield content
+
+    async def tail(self, most: int, threads: Executor) -> bytes:
+        """The last bytes; it stands where it stood afterwards. Only of one that is ``rereadable``."""
+        with reading(self.name):
+            return cast(bytes, await _in_thread(threads, self._tail, most))
+
+    def _tail(self, most: int) -> bytes:
+        size = self._rewind()
+        if size is None:
+            return b""
+        start = cast(int, self._start)
+        try:
+            self._file.seek(start + max(0, size - most))
+            found = bytearray()
+            while len(found) < most and (piece := self._file.read(most - len(found))):
+                found += piece
+            return bytes(found)
+        finally:
+            self._file.seek(start)
 
     def _require_unread(self, size: int | None) -> None:
         """What was not brought back to its beginning must not have been read."""

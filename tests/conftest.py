@@ -83,6 +83,12 @@ async def client(emulator: Emulator) -> AsyncIterator[Client]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands begin with what earlier ones have found out about a server, whose port another test may have had."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 _ENDLESS = list[str]()
 """What is wrong with the chains of the errors of the test that runs."""
 

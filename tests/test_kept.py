@@ -3,16 +3,28 @@
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from conftest import FOLDER, PATIENT
+from between import between
+from conftest import BRISK, FOLDER, PATIENT
 from troubled import count
 
-from asyncupload import Client, Properties, Receipt, VersionNumber
-from asyncupload.emulator import Emulator
+from asyncupload import (
+    Client,
+    Outcome,
+    OutcomeUnknown,
+    Properties,
+    Receipt,
+    ServerError,
+    Settings,
+    VersionNumber,
+)
+from asyncupload._ways import DOUBT
+from asyncupload.emulator import Emulator, at
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +48,12 @@ Serving = Callable[..., AbstractAsyncContextManager[tuple[Emulator, Client]]]
 @pytest.fixture
 def serving(tmp_path: Path) -> Serving:
     @asynccontextmanager
-    async def serve(*variants: str, **options: Any) -> AsyncIterator[tuple[Emulator, Client]]:
+    async def serve(
+        *variants: str, settings: Settings = PATIENT, **options: Any
+    ) -> AsyncIterator[tuple[Emulator, Client]]:
         async with (
             Emulator(tmp_path / "server", variants=variants, **options) as server,
-            Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+            Client(server.url, user="demo", password="demo", settings=settings) as client,
         ):
             yield server, client
 
@@ -172,6 +186,110 @@ async def test_a_look_that_fails_costs_no_receipt(fault: str, serving: Serving) 
     async with serving(script=lambda call: fault if call.operation == "GetDocument" else None) as (_, client):
         receipt = await client.upload(b"data", to=AT, properties=Properties(description="x"))
         assert (receipt.status, receipt.not_kept) == ("stored", ())
+
+
+@pytest.mark.parametrize("comment", ["", "March"])
+async def test_what_others_have_made_of_the_document_says_nothing_of_the_server(comment: str, serving: Serving) -> None:
+    """A version of theirs that comes between the request to store and the look."""
+    others = 0
+    ours, theirs = Properties(description="ours"), Properties(description="theirs")
+    async with serving("item-parameters") as (server, other):
+
+        async def add(operation: str) -> None:
+            nonlocal others
+            if operation == "GetDocument" and not others:
+                others += 1
+                await other.upload(b"theirs", to=AT, properties=theirs)
+
+        async with (
+            between(server.url, meanwhile=add) as proxy,
+            Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+        ):
+            first = await client.upload(b"ours", to=AT, version_comment=comment, properties=ours)
+            assert (others, first.not_kept, await numbers(server)) == (1, (), [1_000_000, 1_000_001])
+            assert (await server.documents())[0].description == "theirs"  # and nothing of theirs was changed
+            second = await client.upload(b"ours", to=f"{FOLDER}/2", version_comment=comment, properties=ours)
+            assert second.not_kept == ()
+            assert {document.description for document in await server.documents()} == {"ours", "theirs"}
+
+
+# ── a grammar at which the server fails ──
+
+
+async def numbers(server: Emulator) -> list[int]:
+    """Of all versions of the document, which is the only one."""
+    (document,) = await server.documents()
+    return [version.number for version in document.versions]
+
+
+@pytest.mark.parametrize("kind", ["new", "version"])
+@pytest.mark.parametrize("failing", ["strict-parameters", "strict-parameters-error"])
+@pytest.mark.parametrize("variant", ["key-parameters", "name-parameters"])
+async def test_where_a_server_fails_at_a_grammar_the_other_is_used_and_nothing_is_doubled(
+    variant: str, failing: str, kind: str, serving: Serving
+) -> None:
+    """Be it with HTTP 500, which tells nothing, or in its own words. It is known for what follows."""
+    async with serving(variant, failing, "lenient-consume", settings=BRISK) as (server, client):
+        if kind == "version":
+            await client.upload(b"before", to=AT)
+        receipt = await client.upload(b"data", to=AT, properties=Properties(description="what it is"))
+        assert (receipt.not_kept, receipt.restarted) == ((), 0)
+        assert await numbers(server) == ([1_000_000, 1_000_001] if kind == "version" else [1_000_000])
+        assert (await server.documents())[0].description == "what it is"
+        before = len(server.calls)
+        await client.upload(b"more", to=f"{FOLDER}/another", properties=ALL)
+        asked = [call.operation for call in server.calls[before:]]
+        assert asked.count("UploadNewDocumentWidthHandler") == 1
+
+
+@pytest.mark.parametrize("kind", ["new", "version"])
+async def test_a_handler_that_is_used_up_by_such_a_failure_is_replaced(kind: str, serving: Serving) -> None:
+    async with serving("key-parameters", "strict-parameters-error") as (server, client):
+        if kind == "version":
+            await client.upload(b"before", to=AT)
+        receipt = await client.upload(b"data", to=AT, properties=Properties(description="what it is"))
+        assert (receipt.not_kept, receipt.restarted) == ((), 1)
+        assert len(await numbers(server)) == (2 if kind == "version" else 1)
+        assert (await server.documents())[0].description == "what it is"
+        assert await server.open_handlers() == []
+
+
+@pytest.mark.parametrize("consumed", [[], ["lenient-consume"]])
+async def test_where_it_fails_at_both_it_is_told_in_its_own_words(consumed: list[str], serving: Serving) -> None:
+    async with serving("no-parameters", "strict-parameters-error", *consumed) as (server, client):
+        with pytest.raises(ServerError, match="SystemError:Object reference") as caught:
+            await client.upload(b"data", to=AT, properties=Properties(description="what it is"))
+        assert caught.value.outcome is Outcome.NOT_APPLIED
+        assert await server.documents() == []
+        assert await server.open_handlers() == []
+        assert (await client.upload(b"data", to=AT)).status == "stored"  # nothing is asked for
+
+
+async def test_where_nobody_can_tell_it_is_unknown_and_the_next_ones_go_otherwise(serving: Serving) -> None:
+    """HTTP 500 tells nothing, and a handler that is gone may be at somebody's hands."""
+    settings = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.3))
+    async with serving("key-parameters", "strict-parameters", settings=settings) as (server, client):
+        for number in range(DOUBT):
+            with pytest.raises(OutcomeUnknown, match="HTTP 500"):
+                await client.upload(b"data", to=f"{FOLDER}/{number}", properties=Properties(description="x"))
+        assert await server.documents() == []
+        receipt = await client.upload(b"data", to=AT, properties=Properties(description="x"))
+        assert (receipt.not_kept, len(await server.documents())) == ((), 1)
+
+
+@pytest.mark.parametrize("fault", ["system-error", "refuse-500", "system-error-after", "fail-500-after"])
+async def test_a_failure_that_passes_changes_no_grammar(fault: str, serving: Serving) -> None:
+    script = at({("UploadNewDocumentWidthHandler", 1): fault})
+    async with serving("item-parameters", "lenient-consume", script=script) as (server, client):
+        receipt = await client.upload(b"data", to=AT, properties=ALL)
+        assert (receipt.not_kept, await numbers(server)) == ((), [2_000_001])
+
+
+async def test_a_grammar_that_was_taken_once_is_not_doubted_again(serving: Serving) -> None:
+    script = at({("UploadNewDocumentWidthHandler", number): "system-error" for number in (2, 3, 4)})
+    async with serving("item-parameters", "lenient-consume", script=script) as (_, client):
+        for number in range(2):
+            assert (await client.upload(b"data", to=f"{FOLDER}/{number}", properties=ALL)).not_kept == ()
 
 
 # ── operations that are not there ──

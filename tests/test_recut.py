@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_pipeline import Endless
 
@@ -36,6 +36,7 @@ async def _recut(data: bytes, cut: int, sizes: list[int]) -> list[SealedChunk]:
         return [replace(chunk, data=bytes(chunk.data)) async for chunk in chunks]
 
 
+@example(data=bytes(range(100)), cut=40, sizes=[40, 20, 7])
 @given(
     data=st.binary(min_size=1, max_size=200),
     cut=st.integers(1, 100),

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from between import between
 from conftest import FOLDER, PATIENT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,12 +121,49 @@ async def test_each_folder_is_asked_about_once_and_the_settings_too(serving: Ser
 @pytest.mark.parametrize("variants", [[], ["missing-404"]])
 async def test_a_server_without_rules_forbids_nothing(variants: list[str], serving: Serving) -> None:
     """And is asked no more, about whatever folder."""
-    missing = ["GetFolderRules", "GetGeneralAppSettings"]
+    missing = ["GetFolderRules", "GetGeneralAppSettings", "getApplicationParameters"]
     async with serving(missing=missing, variants=variants, document_max_size=LIMIT) as (server, client):
         for to in (f"{FOLDER}/a", "/Library/a", "/Library/b"):
             await client.upload(b"data", to=to)
-        assert count(server, "GetFolderRules") == 1
-        assert count(server, "GetGeneralAppSettings") == 1
+        assert [count(server, name) for name in missing] == [1, 1, 1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"generation": "2019"},
+        {"missing": ["GetGeneralAppSettings"]},
+        {"missing": ["GetGeneralAppSettings"], "variants": ["missing-404"]},
+        {"missing": ["GetGeneralAppSettings"], "variants": ["no-forms"]},
+    ],
+    ids=str,
+)
+async def test_an_older_server_tells_its_limit_by_another_operation(options: dict[str, Any], serving: Serving) -> None:
+    """Which is asked for once by a client, and so is the missing one; `check` knows it, too."""
+    async with serving(document_max_size=LIMIT, **options) as (server, client):
+        error = await refused(server, client, bytes(LIMIT + 1), f"{FOLDER}/a.bin")
+        assert (error.rule, error.limit, error.value) == ("FILEUPLOADLIMIT", str(LIMIT), str(LIMIT + 1))
+        assert f"the server's FILEUPLOADLIMIT is {LIMIT}" in str(error)
+        await client.upload(bytes(LIMIT), to=f"{FOLDER}/a.bin")
+        assert count(server, "GetGeneralAppSettings") + (options.get("generation") == "2019") <= 2
+        assert count(server, "getApplicationParameters") == 1
+        assert (await client.check()).document_max_size == LIMIT
+
+
+@pytest.mark.anyio
+async def test_a_server_that_says_no_size_in_the_newer_operation_is_asked_the_older_one(serving: Serving) -> None:
+    def silent(operation: str, body: bytes) -> bytes:
+        return body.replace(b"DocumentMaxSize", b"Other") if operation == "GetGeneralAppSettings" else body
+
+    async with (
+        serving(document_max_size=LIMIT) as (server, _),
+        between(server.url, answer=silent) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        assert (await refused(server, client, bytes(LIMIT + 1), f"{FOLDER}/a.bin")).rule == "FILEUPLOADLIMIT"
+        report = await client.check()
+        assert (report.document_max_size, report.default_chunk_size) == (LIMIT, 262_144)
 
 
 @pytest.mark.anyio

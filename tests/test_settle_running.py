@@ -1,5 +1,7 @@
 """A request to store that runs on after its connection has gone: what may be repeated, and when; what is claimed."""
 
+import io
+import zipfile
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,6 +118,43 @@ async def test_what_a_gateway_asked_for_twice_is_waited_for(operation: str, tmp_
         (document,) = await server.documents()
         assert document.latest.number == receipt.version_id
         assert (receipt.restarted, count(server, operation), await server.open_handlers()) == (0, 1, [])
+
+
+@pytest.mark.parametrize("fault", ["gateway-again-5030", "gateway-again-error"])
+@pytest.mark.parametrize("source", ["bytes", "stream"])
+@pytest.mark.parametrize("operation", [ADD, PLAIN, CREATE])
+async def test_what_fails_because_it_was_sent_twice_is_no_word_about_the_first(
+    operation: str, source: str, fault: str, tmp_path: Path
+) -> None:
+    """The second request failed at what the first is at work on: that one is waited for, and not sent a third time."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"data"
+
+    missing = (CREATE,) if operation == PLAIN else ()
+    script = at({(operation, 1): fault})
+    async with slow_server(tmp_path, script, slow=0.25, missing=missing, variants=("auto-version",)) as made:
+        server, client = made
+        if operation == ADD:
+            await client.upload(b"before", to=TO)
+        receipt = await client.upload(pieces() if source == "stream" else b"data", to=TO)
+        assert await server.settled()
+        (document,) = await server.documents()
+        assert document.latest.number == receipt.version_id
+        assert (receipt.restarted, await _versions(server)) == (0, 2 if operation == ADD else 1)
+        assert operation == CREATE or count(server, operation) == 1
+
+
+@pytest.mark.parametrize("fault", ["gateway-again-5030", "gateway-again-error"])
+async def test_an_archive_that_was_sent_twice_is_unpacked_once(fault: str, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a", b"first")
+        archive.writestr("b", b"second")
+    async with slow_server(tmp_path, at({("UploadZipWithHandler", 1): fault}), slow=0.25) as (server, client):
+        done = await client.upload_zip(packed.getvalue(), to=FOLDER)
+        assert await server.settled()
+        assert (done.failed, await _versions(server), count(server, "UploadZipWithHandler")) == ((), 2, 1)
 
 
 async def test_one_that_comes_about_after_that_is_found_by_the_next_pass(tmp_path: Path) -> None:

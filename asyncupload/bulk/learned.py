@@ -10,7 +10,10 @@ from .queue import Queue
 ENCODING = "encoding"
 """A fact of the run: how the server takes chunks. Not written for the way that everybody begins with."""
 
-USUAL = "multipart"
+GRAMMAR = "grammar"
+"""Likewise: how it reads what a document is stored with."""
+
+USUAL = {ENCODING: "multipart", GRAMMAR: "item"}
 
 
 class Learned:
@@ -24,17 +27,19 @@ class Learned:
     def __init__(self, queue: Queue, client: Client) -> None:
         self._queue = queue
         self._client = client
-        self._noted = USUAL
+        self._noted = dict(USUAL)
 
     async def recall(self) -> None:
         """Let the client begin with what is known. Raises JournalError."""
-        self._noted = (await self._queue.run()).get(ENCODING, USUAL)
-        with suppress(UsageError):  # a word of a later version's: it is found out anew
-            self._client.begin_with(self._noted)
+        facts = await self._queue.run()
+        for name, usual in USUAL.items():
+            self._noted[name] = facts.get(name, usual)
+            with suppress(UsageError):  # a word of a later version's: it is found out anew
+                self._client.begin_with(**{name: self._noted[name]})
 
     async def note(self) -> None:
         """Write down what is new. Raises JournalError."""
-        found = self._client.encoding
-        if found is not None and found != self._noted:
-            await self._queue.note_run(**{ENCODING: found})
-            self._noted = found
+        for name, found in ((ENCODING, self._client.encoding), (GRAMMAR, self._client.grammar)):
+            if found is not None and found != self._noted[name]:
+                await self._queue.note_run(**{name: found})
+                self._noted[name] = found

@@ -1,14 +1,15 @@
 """One journey of a client's, shown while it goes on."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, Leftover
+from asyncupload.errors import AsyncUploadError, Leftover, UsageError
 from asyncupload.events import Committing, Event, Failed, Listener, Restarted
 from asyncupload.settings import Settings
 
-from . import results
+from . import remembered, results
 from .options import Connection, Voice
 from .progress import shown
 from .running import Interrupted, run
@@ -58,6 +59,9 @@ def _brought(
 ) -> T:
     # Made before the loop and before the bar: it may ask for the password.
     client = connection.client(voice, settings)
+    for name, hint in remembered.recall(connection.server).items():
+        with suppress(UsageError):  # a later version's word
+            client.begin_with(**{name: hint})
     with shown(voice, title) as show:
         done: list[T] = []
 
@@ -70,6 +74,11 @@ def _brought(
         except Interrupted:
             if not done:  # otherwise it came too late: the server was being logged out of
                 raise
+        finally:
+            found = {"encoding": client.encoding, "grammar": client.grammar}
+            if settings.encoding != "auto":  # the user's word, and not the server's
+                del found["encoding"]
+            remembered.note(connection.server, {name: hint for name, hint in found.items() if hint is not None})
         return done[0]
 
 

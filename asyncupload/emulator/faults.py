@@ -136,7 +136,21 @@ _ALL = (
     Fault(
         "gateway-again",
         "as slow, but after `gateway` seconds it is sent once more, and refused since its handler is taken",
-        gateways.send_again,
+        gateways.sending_again(4000, "Invalid upload handler."),
+        _YES,
+        _FINALIZE,
+    ),
+    Fault(
+        "gateway-again-5030",
+        "as gateway-again, but the second request fails at what the first is at work on, with 5030",
+        gateways.sending_again(5030, "The document could not be written to the warehouse."),
+        _YES,
+        _FINALIZE,
+    ),
+    Fault(
+        "gateway-again-error",
+        "as gateway-again-5030, with SystemError: and no code",
+        gateways.sending_again(None, "SystemError:The process cannot access the file."),
         _YES,
         _FINALIZE,
     ),

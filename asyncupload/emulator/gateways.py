@@ -27,16 +27,19 @@ def giving_up(status: int | None) -> Act:
     return act
 
 
-async def send_again(exchange: Exchange, rest: Rest) -> Reply:
-    """A gateway that loses its patience and sends the request once more: the answer to that is all that its client
-    sees, while the first runs on."""
-    with anyio.move_on_after(exchange.measures.gateway):
-        return await exchange.slowly(rest)
-    return await exchange.answer(_invalid_handler)
+def sending_again(code: int | None, text: str) -> Act:
+    """A gateway that loses its patience and sends the request once more: the answer to that, a refusal with this, is
+    all that its client sees, while the first runs on."""
 
+    def refuse(_: Desk, __: Form) -> Answer:
+        raise Refusal(code, text)
 
-def _invalid_handler(_: Desk, __: Form) -> Answer:
-    raise Refusal(4000, "Invalid upload handler.")
+    async def act(exchange: Exchange, rest: Rest) -> Reply:
+        with anyio.move_on_after(exchange.measures.gateway):
+            return await exchange.slowly(rest)
+        return await exchange.answer(refuse)
+
+    return act
 
 
 async def answer_twice(exchange: Exchange, rest: Rest) -> Reply:

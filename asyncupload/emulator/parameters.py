@@ -84,8 +84,18 @@ def _pairs(xml: str, how: Behaviour) -> Iterator[tuple[str, str]]:
     for item in root:
         attributes = {name.upper(): value for name, value in item.attrib.items()}
         name = attributes.get("NAME", attributes.get("KEY", ""))
-        if _is_read(item, how):
+        if not _is_read(item, how):
+            _require_dropped(how)
+        else:
             yield name.upper(), attributes.get("VALUE", item.text or "")
+
+
+def _require_dropped(how: Behaviour) -> None:
+    """Raises where this server fails at what it cannot read."""
+    if how.strict_parameters_error:
+        raise Refusal(None, "SystemError:Object reference not set to an instance of an object.")
+    if how.strict_parameters:
+        raise Rejected(500, "xmlParameters has an element that is not known")
 
 
 def _is_read(item: "Element[Any]", how: Behaviour) -> bool:

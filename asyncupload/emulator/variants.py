@@ -36,6 +36,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "item-parameters": 'xmlParameters are read as <item NAME=".." VALUE="..">, and in no other (row 18)',
         "name-parameters": 'xmlParameters are read as <parameter Name=".." Value="..">, and in no other (row 18)',
         "no-parameters": "xmlParameters are read in no grammar: what they ask for is dropped (row 18)",
+        "strict-parameters": "what is written in a grammar that is not read is HTTP 500, and not dropped (row 18)",
+        "strict-parameters-error": "what is written in a grammar that is not read is SystemError (row 18)",
         "no-comments": "a version's comment is not kept, however it is sent (row 18)",
         "no-dates": "CREATIONDATE and MODIFICATIONDATE are not kept (row 18)",
         "own-numbers": "a version's number is the server's choice, whatever is asked for (row 22)",
@@ -108,6 +110,8 @@ class Behaviour:
     item_parameters: bool = False
     name_parameters: bool = False
     no_parameters: bool = False
+    strict_parameters: bool = False
+    strict_parameters_error: bool = False
     no_comments: bool = False
     no_dates: bool = False
     own_numbers: bool = False

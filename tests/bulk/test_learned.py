@@ -1,5 +1,6 @@
 """What one run has learned of the server, the next one knows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from troubled import count
 from asyncupload import Client
 from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.learned import ENCODING
+from asyncupload.bulk.rows import Metadata
 from asyncupload.emulator import Emulator
 from bulk.loads import Files, load, many, states
 
@@ -46,6 +48,18 @@ async def test_a_server_that_has_changed_is_found_out_anew(tmp_path: Path) -> No
     async with Emulator(tmp_path / "server", variants=["no-soap"]) as server:
         assert await _load(server, journal, files, {"later.bin": b"later"}) == {"multipart"}
     assert await _noted(journal) == "multipart"
+
+
+async def test_a_second_run_writes_parameters_as_the_first_one_found_them_to_be_read(tmp_path: Path) -> None:
+    """Of the first run one document has lost what was asked for, and of the second none."""
+    given, journal = Metadata(description="x"), tmp_path / "load.journal"
+    async with Emulator(tmp_path / "server", variants=["key-parameters"]) as server:
+        for name in ("first.bin", "second.bin"):
+            files = Files(tmp_path / name)
+            async with Client(server.url, user="demo", password="demo", settings=PATIENT) as client:
+                items = [replace(item, metadata=given) for item in files.write({name: b"data"})]
+                await load(client, journal, items)
+        assert sorted(document.description for document in await server.documents()) == ["", "x"]
 
 
 async def test_of_the_usual_server_nothing_is_written_down(tmp_path: Path) -> None:
