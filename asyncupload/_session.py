@@ -12,7 +12,7 @@ from ._body import Encoding
 from ._call import Call
 from ._log import get_logger
 from ._raised import another
-from ._secret import Secret
+from ._secret import Secret, tickets_in
 from ._transport import Delivery
 from .errors import AsyncUploadError, LoginRefused, TicketRefused, TransportError, UsageError
 from .settings import MIB, Timeouts
@@ -74,7 +74,7 @@ class Session:
             raise another(self._refused)
         try:
             user, password = cast(str, self._user), cast(Secret, self._password)
-            login = await self._ask(_wire.authenticate(user, password))
+            login = await self._ask_to_open(_wire.authenticate(user, password))
         except AsyncUploadError as error:
             if isinstance(error, LoginRefused):
                 self._refused = another(error)
@@ -111,7 +111,7 @@ class Session:
         self._renewals -= 1
         try:
             # Classic ASP.NET wants every field there, newer servers none that is empty.
-            login = await self._ask(_wire.renew_ticket(user, password, old, language=self._renewals == 0))
+            login = await self._ask_to_open(_wire.renew_ticket(user, password, old, language=self._renewals == 0))
         except LoginRefused as error:
             self._refused = another(error)
             raise
@@ -122,6 +122,26 @@ class Session:
             return await self._authenticate()
         get_logger().info("ticket_renewed", same_ticket=login.ticket == old)
         return self._take(login)
+
+    async def _ask_to_open(self, call: Call[_wire.Login]) -> _wire.Login:
+        """Ask for a session. One that was opened by an answer that nobody can read is ended, if its ticket stands in
+        there: sessions are counted, and a ticket that nobody has is as good as a password."""
+        delivery = Delivery(heard=bytearray())
+        try:
+            return await self._ask(call, delivery=delivery)
+        except AsyncUploadError:
+            for ticket in tickets_in(delivery.heard or b""):
+                if ticket != self._ticket:
+                    await self._end_unread(ticket)
+            raise
+
+    async def _end_unread(self, ticket: Secret) -> None:
+        try:
+            with anyio.move_on_after(self._timeouts.cleanup):
+                await self._ask(_wire.log_out(ticket))
+                get_logger().info("unread_session_ended")
+        except AsyncUploadError as error:
+            get_logger().info("unread_session_left", reason=str(error))
 
     def _take(self, login: _wire.Login) -> None:
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True
