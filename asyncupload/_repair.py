@@ -17,14 +17,15 @@ _BOMS = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-_DECLARED = re.compile(rb"\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>", re.IGNORECASE)
-_DECLARATION = re.compile(r"<\?xml\b[^>]*\?>")
+_DECLARED = re.compile(rb"\s*<\?xml\b[^>]{0,99}?\bencoding\s*=\s*[\"']([\w.:-]{1,99})[\"'][^>]{0,99}\?>", re.IGNORECASE)
+_DECLARATION = re.compile(r"<\?xml\b[^>]{0,299}\?>")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """They separate, like the tab, wherever they stand."""
 _AMPERSAND = re.compile(r"&(?:#(\d{1,9});|#[xX]([0-9a-fA-F]{1,8});|([A-Za-z]\w{0,31});)?")
 _ATTRIBUTE = re.compile(r"[\w:.-]\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 _PREFIX = re.compile(r"[<\s/]([A-Za-z_][\w.-]*):[A-Za-z_]")
+_NAMED = re.compile(r"\bxmlns:([\w.-]+)\s*=")
 _ROOT = re.compile(r"<[A-Za-z_][\w.:-]*")
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw_unicode_escape", "unicode_escape"})
 """Python knows them by the same way. Some take their time."""
@@ -70,10 +71,11 @@ def repaired(body: bytes, charset: str = "") -> str:
         charset: What its header says.
     """
     text = decoded(body, charset).strip("\ufeff\0 \t\r\n")
-    text = _DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
+    if declaration := _DECLARATION.match(text):
+        text = text[declaration.end() :]
     text = _AMPERSAND.sub(_reference, _FORBIDDEN.sub(INSTEAD, _CONTROL.sub(" ", text)))
     text = _ATTRIBUTE.sub(lambda found: found[0].replace("<", "&lt;"), text)
-    missing = {prefix for prefix in _PREFIX.findall(text) if f"xmlns:{prefix}" not in text} - {"xml", "xmlns"}
+    missing = set(_PREFIX.findall(text)) - set(_NAMED.findall(text)) - {"xml", "xmlns"}
     names = "".join(f' xmlns:{prefix}="urn:undeclared:{prefix}"' for prefix in sorted(missing))
     return _ROOT.sub(lambda found: found[0] + names, text, count=1) if names else text
 

@@ -101,7 +101,9 @@ async def test_a_server_that_was_seen_to_hang_up_is_asked_on_new_connections(emu
     assert len(set(seen.connections_of("UploadFileChunk"))) == 3
 
 
-async def test_a_connection_that_ends_when_it_was_idle_for_a_while_tells_nothing_of_a_server(emulator: Emulator) -> None:
+async def test_a_connection_that_ends_when_it_was_idle_for_a_while_tells_nothing_of_a_server(
+    emulator: Emulator,
+) -> None:
     """Every server ends those some time: its others are used on."""
     async with front(emulator.url, stay=closing(1.2)) as seen:
         async with Client(seen.url, user="demo", password="demo", settings=PATIENT) as client:
