@@ -112,7 +112,7 @@ class Asker:
         except ForeignReply as error:
             error.__cause__ = None  # it has the answer in its words or its frames
             if delivery.heard is not None:
-                delivery.heard[:] = answer.body[:KEPT]
+                delivery.heard += answer.body[:KEPT]  # as it was read: chunks and zeros stand between otherwise
             raise
 
     def _weigh(self, error: AsyncUploadError) -> None:

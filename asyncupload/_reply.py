@@ -218,7 +218,11 @@ def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: st
     unknown."""
     excerpt = _excerpt(answer, hide)
     # What speaks of success is the server's own, damaged as it may be.
-    doubt = "" if re.search(r"<[^>]*\bsuccess\s*=", excerpt, re.IGNORECASE) else "; is this the address of an infoRouter server?"
+    doubt = (
+        ""
+        if re.search(r"<[^>]*\bsuccess\s*=", excerpt, re.IGNORECASE)
+        else "; is this the address of an infoRouter server?"
+    )
     return ForeignReply(
         f"{operation}: the answer {what}{_quoted(excerpt)}{doubt}",
         status=answer.status,

@@ -12,15 +12,19 @@ from ._body import Encoding
 from ._call import Call
 from ._log import get_logger
 from ._raised import another
+from ._retry import persist
 from ._secret import Secret, tickets_in
 from ._transport import Delivery
 from .errors import AsyncUploadError, LoginRefused, TicketRefused, TransportError, UsageError
-from .settings import MIB, Timeouts
+from .settings import MIB, Retries, Timeouts
 
 T = TypeVar("T")
 
 REPLY_LIMIT = MIB
 """Bytes of most answers."""
+
+LOG_OUTS = 3
+"""Attempts to end a session that was opened and not understood. The line may be in trouble, after all."""
 
 RENEWALS = 2
 """Attempts to renew a ticket, before another one takes its place."""
@@ -138,7 +142,7 @@ class Session:
     async def _end_unread(self, ticket: Secret) -> None:
         try:
             with anyio.move_on_after(self._timeouts.cleanup):
-                await self._ask(_wire.log_out(ticket))
+                await persist(lambda: self._ask(_wire.log_out(ticket)), Retries(attempts=LOG_OUTS))
                 get_logger().info("unread_session_ended")
         except AsyncUploadError as error:
             get_logger().info("unread_session_left", reason=str(error))
