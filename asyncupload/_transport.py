@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import io
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -202,7 +203,7 @@ class Transport:
             alert = await alert_behind(error, writer)
             failure = self._translated(alert or error, request, getattr(writer, "protocol", None))
         except RuntimeError as error:
-            if self._lent is None or "loop" not in str(error):
+            if self._lent is None or not re.search(r"\bloop\b|inside a task", str(error)):
                 raise
             failure = UsageError("the lent session belongs to another event loop: make it in the one that uses it")
         # Not in the handler: the error of the library would be its context, with all frames.
@@ -254,7 +255,7 @@ class Transport:
             encrypted=self.url.scheme == "https",
             identified=self._identified,
             proxy=self._proxy,
-            heard=line.opening if line else b"",
+            heard=line.opening if line is not None else b"",
             answered=line is None or line.answered,
         )
         failure = translate(error, asked, hide)
