@@ -78,7 +78,7 @@ async def test_what_must_not_be_doubled_goes_on_a_connection_of_its_own(emulator
             await client.upload(os.urandom(10), to=TO)
         kept = client._transport._session().connector
         assert kept is not None
-        assert sum(map(len, kept._conns.values())) == 1  # type: ignore[attr-defined]
+        assert sum(map(len, kept._conns.values())) == 1
     for operation in ("Lock", "UploadDocumentWithHandler1"):
         before = [number for number, request in seen.requests if request.operation != operation]
         for number in seen.connections_of(operation):
