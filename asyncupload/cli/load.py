@@ -195,8 +195,9 @@ async def _tell_of_unsent(journal: Journal, job: Job) -> None:
             terminal.tell({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
             await terminal.room()
         elif told <= NAMED:
-            # What is wrong with a file here is said of its name here.
-            named = f"{source} → {item.destination}" if item.problem and item.destination else item.destination
+            # Of one that could not be looked at, the name here says what is wrong.
+            unseen = item.problem and item.size is None
+            named = f"{source} → {item.destination}" if unseen and item.destination else item.destination
             terminal.warn(f"asyncupload: {row.state}: {named or source}: {row.reason}")
         else:
             terminal.warn("asyncupload: and more; --report names them all")
