@@ -11,7 +11,15 @@ from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call, LostReply
 from ._connections import KEPT
-from ._outcome import cannot_be_read, exceeds_limit, lacks_operation, outcome_of, speaks_no_forms
+from ._outcome import (
+    cannot_be_read,
+    exceeds_limit,
+    keeps_its_words,
+    lacks_operation,
+    outcome_of,
+    speaks_no_forms,
+    suspects_markup,
+)
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
 from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
@@ -51,8 +59,9 @@ class Asker:
         self.may_change_encoding = encoding is None
         self.trying = anyio.Lock()
         self.lacking = set[str]()
-        # Where SOAP was found by trying, other requests have been seen to work without it.
-        self._soap_only = encoding is Encoding.SOAP
+        self._chosen = encoding
+        self._besides = Encoding.SOAP if encoding is Encoding.SOAP else Encoding.FORM
+        """How requests without a chunk travel."""
 
     @property
     def url(self) -> URL:
@@ -93,6 +102,28 @@ class Asker:
     async def _asked(
         self, call: Call[T], encoding: Encoding | None, seconds: float, limit: int, delivery: Delivery
     ) -> T:
+        """The answer; in SOAP where the server suspects markup in a form, or may take none, and it may go otherwise."""
+        try:
+            return await self._answered(call, encoding, seconds, limit, delivery)
+        except ForeignReply as error:
+            if self._chosen or self._besides is Encoding.SOAP or not self._may_be_the_form(error, call):
+                raise
+        delivery.begin_anew()
+        try:
+            read = await self._answered(call, Encoding.SOAP, seconds, limit, delivery)
+        except ServerError:
+            self._besides = Encoding.SOAP
+            raise
+        self._besides = Encoding.SOAP
+        return read
+
+    def _may_be_the_form(self, error: ForeignReply, call: Call[Any]) -> bool:
+        harmless = not self._understood and call.lost_reply is LostReply.REPEAT
+        return suspects_markup(error) or (harmless and keeps_its_words(error))
+
+    async def _answered(
+        self, call: Call[T], encoding: Encoding | None, seconds: float, limit: int, delivery: Delivery
+    ) -> T:
         ours = self._transport.hiding()
         hide = partial(_call.hide, call, ours)
         body = await self._encoded(call, encoding)
@@ -121,16 +152,18 @@ class Asker:
             error.transient, error.most_attempts = True, ANSWERED
         if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
             error.transient = True
-        if lacks_operation(error) or exceeds_limit(error) or cannot_be_read(error):  # which no wait will change
+        unchanging = (lacks_operation, exceeds_limit, cannot_be_read, suspects_markup)
+        if any(is_such(error) for is_such in unchanging):  # which no wait will change
             error.transient = False
         if self.may_change_encoding and speaks_no_forms(error):
-            self.encoding, self._soap_only, self.may_change_encoding = Encoding.SOAP, True, False
+            self.encoding = self._besides = Encoding.SOAP
+            self.may_change_encoding = False
             error.transient = True
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         error.first_contact = not self._understood
 
     async def _encoded(self, call: Call[Any], encoding: Encoding | None) -> Body:
-        encoding = encoding or (self.encoding if call.chunk is not None or self._soap_only else Encoding.FORM)
+        encoding = encoding or (self._besides if call.chunk is None else self.encoding)
         names = await self._described() if encoding is Encoding.SOAP else None
         if call.chunk is None or encoding is not Encoding.FORM:
             return _call.encode(call, encoding, names)
@@ -163,6 +196,11 @@ class Asker:
             self.encoding = encoding
 
     def settle_encoding(self, encoding: Encoding) -> None:
-        """That way of writing chunks is the server's: it has acknowledged one, or was seen to read one."""
+        """That way of writing chunks is the server's: it has acknowledged one, or was seen to read one.
+
+        Where that is SOAP, all else goes in SOAP as well: forms may be filtered there, and not every server says so.
+        """
         if self.may_change_encoding:
             self.encoding, self.may_change_encoding = encoding, False
+            if encoding is Encoding.SOAP:
+                self._besides = encoding

@@ -1,5 +1,6 @@
 """One request: what is asked, how the answer is read, and what it means if that is lost. No I/O."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -62,7 +63,10 @@ def hide(call: Call[Any], ours: Callable[[str], str], text: str) -> str:
         ours: Strikes out what travels with every request.
         text: What came back, or an error's words.
     """
-    text = blot_all((value for _, value in call.fields if isinstance(value, Secret)), ours(text))
+    secrets = {name: value for name, value in call.fields if isinstance(value, Secret)}
+    text = blot_all(secrets.values(), ours(text))
+    if secrets:  # ASP.NET quotes some characters of a field in which it suspects markup: by no others can they be known
+        text = re.sub(rf"\b({'|'.join(secrets)})=(\"|&quot;|&#34;).*", r"\1=•••", text, flags=re.IGNORECASE)
     if call.operation not in GIVE_TICKETS:
         return text
     # A new ticket is as good as a password, and was in no request yet.

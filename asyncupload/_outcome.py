@@ -15,7 +15,7 @@ what runs on behind it."""
 NO_SUCH_OPERATION = "Web Service method name is not valid"
 """How ASP.NET's older web services say it, with HTTP 500."""
 
-NO_SUCH_ACTION = "did not recognize the value of HTTP Header SOAPAction"
+NO_SUCH_ACTION = "did not recognize the value of HTTP Header"
 """How they say it to SOAP, as a fault of the sender's."""
 
 
@@ -37,15 +37,40 @@ def speaks_no_forms(error: AsyncUploadError) -> bool:
     return isinstance(error, ForeignReply) and error.status == 500 and _says(error, SPEAKS_NO_FORMS)
 
 
-TOO_LONG = "Maximum request length exceeded"
-"""How they say, with HTTP 500, that a request is too large."""
+UNTOLD = "customErrors"
+"""What ASP.NET's page names, with HTTP 500 and in any language, that keeps an error's words from strangers."""
+
+
+def keeps_its_words(error: AsyncUploadError) -> bool:
+    """Whether an error of the framework's has no words. That there are no forms, which strangers are refused unless the
+    server is told otherwise, is one of those."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, UNTOLD)
+
+
+FILTERED = ("HttpRequestValidationException", "potentially dangerous Request")
+"""How ASP.NET says, with HTTP 500, that it suspects markup in a form, before it looks at the form: ``<`` before a
+letter, or ``&#``. Every ``xmlParameters`` has that."""
+
+
+def suspects_markup(error: AsyncUploadError) -> bool:
+    """Whether a form was refused for what looks like markup in it. An envelope is not looked at like that."""
+    return isinstance(error, ForeignReply) and error.status == 500 and _says(error, *FILTERED)
+
+
+TOO_LONG = ("Maximum request length exceeded", "Upload size exceeds httpRuntime limit")
+"""How they say, with HTTP 500, that a request is too large; and how Mono does."""
 
 
 def exceeds_limit(error: AsyncUploadError) -> bool:
     """Whether a request was refused for its size."""
     if isinstance(error, ForeignReply):
-        return error.status == 413 or (error.status == 500 and _says(error, TOO_LONG))
-    return isinstance(error, ServerError) and TOO_LONG in error.text
+        return error.status == 413 or (error.status == 500 and _says(error, *TOO_LONG))
+    return isinstance(error, ServerError) and any(words in error.text for words in TOO_LONG)
+
+
+def blames_the_request(error: AsyncUploadError) -> bool:
+    """Whether it is a fault of the sender's in SOAP: any other refusal of a chunk has a code, or another class."""
+    return type(error) is ServerError and error.code is None and not error.unexpected
 
 
 def _says(error: ForeignReply, *words: str) -> bool:
@@ -89,7 +114,8 @@ def outcome_of(error: AsyncUploadError, *, body_left: bool, lost_reply: LostRepl
 def _reached_nothing(error: AsyncUploadError) -> bool:
     """Whether the framework says that there was no operation, or that it could not read what the operation takes."""
     missing = isinstance(error, ForeignReply) and error.status == 500 and _says(error, NO_SUCH_OPERATION)
-    return missing or cannot_be_read(error) or speaks_no_forms(error) or exceeds_limit(error)
+    unread = cannot_be_read(error) or speaks_no_forms(error) or suspects_markup(error)
+    return missing or unread or exceeds_limit(error)
 
 
 def _refused(error: AsyncUploadError) -> bool:

@@ -249,10 +249,16 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
     )
 
 
+_UNSEEN = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+
+
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
     # Hidden before anything is cut: a cut through a secret would leave its first half standing. Without the NULs of
     # UTF-16 that does not say so, between which nobody would find it.
-    return hide(decoded(answer.body, answer.charset).replace("\0", ""))[:EXCERPT]
+    text = hide(decoded(answer.body, answer.charset).replace("\0", ""))
+    if len(text) > EXCERPT:  # a page's style stands before its words, and may be longer than all that is kept
+        text = _UNSEEN.sub("", text)
+    return text[:EXCERPT]
 
 
 def _shown(text: str) -> str:

@@ -14,7 +14,7 @@ import anyio
 from ._body import Encoding
 from ._ending import left_handler, this_ending
 from ._handler import Handler
-from ._outcome import exceeds_limit
+from ._outcome import blames_the_request, exceeds_limit
 from ._patience import Patience
 from ._pipeline import Line, SealedChunk, sealed_chunks
 from ._recut import Recut
@@ -339,8 +339,9 @@ class Staging:
     def _try_smaller(self, error: AsyncUploadError, handler: Handler, chunk: SealedChunk) -> None:
         """Begin anew with half the chunk size, if the size may be what was refused. All of the client's remember it."""
         status = error.status if isinstance(error, ForeignReply) else None
-        # A server that closes the connection in the middle of a large body often refuses just that.
-        at_first = chunk.number == 1 and (status in {400, 404} or isinstance(error, ConnectionLost))
-        if (at_first or exceeds_limit(error)) and len(chunk.data) > SMALLEST_CHUNK:
+        # A server that closes the connection in the middle of a large body often refuses just that; and one that
+        # blames an envelope may do so in any language.
+        may_be = status in {400, 404} or isinstance(error, ConnectionLost) or blames_the_request(error)
+        if ((may_be and chunk.number == 1) or exceeds_limit(error)) and len(chunk.data) > SMALLEST_CHUNK:
             self._remote.wish = min(self._remote.wish, max(SMALLEST_CHUNK, handler.chunk_size // 2))
             raise StartOver(error, Reason.TOO_LARGE) from error

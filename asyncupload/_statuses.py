@@ -27,6 +27,8 @@ _LIMITED = (
     "; something limits how large a request may be: raise that limit (nginx: client_max_body_size; "
     "IIS: maxAllowedContentLength), or ask for smaller chunks if that is possible"
 )
+_FILTERED = "; the server suspects markup in a form: let the encoding be auto or soap, or let it not validate requests"
+
 _PLAIN = re.compile(r"plain HTTP|SSL-enabled server|HTTP request to an HTTPS server|requires TLS", re.IGNORECASE)
 """How web servers say that they were asked without TLS at a port for it."""
 
@@ -45,6 +47,8 @@ def remedy(status: int, challenges: Sequence[str] = (), page: str = "") -> str:
         return _who_asks(status, challenges)
     if status == 511:
         return "; the network wants somebody to log in first: open any http address in a browser"
+    if status == 500 and "potentially dangerous" in page:
+        return _FILTERED
     if status < 500 and _PLAIN.search(page):
         return "; this port speaks TLS: give the address with https://"
     return ""

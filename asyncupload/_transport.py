@@ -66,6 +66,10 @@ class Delivery:
     heard: bytearray | None = field(default=None, repr=False)
     """Where what is heard of the answer is kept, for one that may have to be undone; None if nobody asks for it."""
 
+    def begin_anew(self) -> None:
+        """The request goes once more, and what became of the first is known."""
+        self.begun, self.complete, self.at = False, False, 0.0
+
     def done(self) -> None:
         """The last byte is handed over now."""
         self.complete, self.at = True, anyio.current_time()

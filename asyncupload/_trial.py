@@ -10,7 +10,7 @@ from ._body import Encoding
 from ._ending import left_handler
 from ._handler import Handler
 from ._log import get_logger
-from ._outcome import cannot_be_read
+from ._outcome import blames_the_request, cannot_be_read
 from ._patience import Patience
 from ._remote import Remote
 from .errors import AsyncUploadError, ChunkRefused, ForeignReply, Redirected, ServerError, TicketRefused
@@ -33,8 +33,7 @@ def may_be_the_encoding(error: AsyncUploadError, encoding: Encoding) -> bool:
         return False
     if isinstance(error, ForeignReply):
         return error.status in (REFUSED_ENVELOPE if encoding is Encoding.SOAP else REFUSED_FORM)
-    # A fault of the sender's: any other refusal of a chunk has a code, or another class.
-    return encoding is Encoding.SOAP and type(error) is ServerError and error.code is None and not error.unexpected
+    return encoding is Encoding.SOAP and blames_the_request(error)
 
 
 async def change_encoding(patience: Patience, error: AsyncUploadError, refused: Encoding) -> bool:

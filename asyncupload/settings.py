@@ -184,7 +184,8 @@ class Settings:
 
     encoding: Literal["auto", "multipart", "form", "soap"] = "auto"
     """How chunks travel: ``multipart`` raw, ``form`` or ``soap`` in base64; ``auto`` begins with the first and goes on
-    to the next if the server does not take it. If ``soap`` is chosen, every other request travels so too."""
+    to the next if the server does not take it. Where ``soap`` is chosen, or found, every other request travels so too;
+    with ``auto`` also one in whose form the server suspects markup."""
 
     prove: Callable[[Loss], bool] = prove_late_losses
     """Asked when a chunk's reply is lost: True sends it again and lets the checksum of the whole judge, False begins

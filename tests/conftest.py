@@ -41,6 +41,13 @@ BRISK = replace(PATIENT, timeouts=replace(PATIENT.timeouts, finalize=0.4))
 """For requests to store that are lost and repeated: a server must have ended with one after so little time."""
 
 
+def pytest_collection_finish() -> None:
+    """What thousands of collected tests are made of lives as long as the process: no collection of garbage, and many
+    tests ask for one, has to walk through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """aiohttp is asyncio's."""

@@ -15,6 +15,7 @@ from conftest import FOLDER, PATIENT
 from troubled import count
 
 from asyncupload import (
+    AsyncUploadError,
     ChecksumMismatch,
     Client,
     Event,
@@ -23,6 +24,7 @@ from asyncupload import (
     Outcome,
     Properties,
     Restarted,
+    ServerError,
 )
 from asyncupload.emulator import Emulator
 
@@ -132,6 +134,32 @@ async def test_a_server_that_takes_no_forms_is_spoken_to_in_soap_from_the_login_
         assert {call.way for call in server.calls} == {"soap"}
 
 
+@pytest.mark.parametrize("operation", ["AuthenticateUser", "ServerInfo"])
+async def test_a_server_that_takes_no_forms_and_does_not_say_so_is_spoken_to_in_soap(
+    operation: str, tmp_path: Path
+) -> None:
+    """Strangers are shown a page in place of the framework's words, and forms are not for strangers."""
+    page = b"<html><head><title>Laufzeitfehler</title><style>" + b"p {color: red} " * 300 + b"</style></head><body>"
+    untold = (
+        500,
+        page + b"<h1>Serverfehler in der Anwendung</h1> &lt;customErrors mode=&quot;Off&quot;/&gt;</body></html>",
+    )
+
+    def refused(asked: str, body: bytes) -> tuple[int, bytes] | None:
+        return None if asked == "srv.asmx" else untold
+
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=refused) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        if operation == "ServerInfo":
+            assert (await client.check()).encodings == ("soap",)
+        await client.upload(b"data", to=TO)
+        assert {call.way for call in server.calls} == {"soap"}
+        assert [asked for asked, _ in proxy.requests if asked not in {"srv.asmx", "UploadFileChunk"}] == [operation]
+
+
 async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) -> None:
     """It says so with HTTP 500, in which every other word would leave the chunk's fate open."""
     data = os.urandom(5 * CHUNK)
@@ -150,6 +178,92 @@ async def test_chunks_beyond_the_frameworks_limit_get_smaller(tmp_path: Path) ->
         assert (receipt.restarted, receipt.resent, receipt.chunks) == (0, 0, 5)
 
 
+async def test_a_first_chunk_that_is_blamed_in_another_language_gets_smaller(tmp_path: Path) -> None:
+    """A fault of the sender's may be the size. The framework's words come in the language of its installation."""
+    data = os.urandom(5 * CHUNK)
+    words = "Die Anforderung konnte nicht gelesen werden. ---> Die maximale Länge der Anforderung wurde überschritten."
+    fault = f"<faultcode>soap:Client</faultcode><faultstring>{words}</faultstring>"
+
+    def limited(operation: str, body: bytes) -> tuple[int, bytes] | None:
+        return (500, f"<Fault>{fault}</Fault>".encode()) if len(body) > 2 * CHUNK else None
+
+    settings = replace(PATIENT, chunk_size=4 * CHUNK, encoding="soap")
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=limited) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=settings) as client,
+    ):
+        receipt = await client.upload(data, to=TO)
+        assert (await server.content(TO)).read_bytes() == data
+        assert (receipt.restarted, receipt.resent, receipt.chunks) == (0, 0, 5)
+
+
+CREATE = "UploadNewDocumentWidthHandler"
+
+
+def asked(server: Emulator, operation: str = CREATE) -> list[tuple[str, bool]]:
+    """In which ways, and whether that was done."""
+    return [(call.way, call.applied) for call in server.calls if call.operation == operation]
+
+
+async def test_a_request_in_which_markup_is_suspected_goes_in_an_envelope(tmp_path: Path) -> None:
+    """At once, where chunks go raw: a form is looked through before any operation sees it. The next ones go so too."""
+    async with (
+        Emulator(tmp_path / "server", variants=["request-validation"]) as server,
+        Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        for name in ("one", "two"):
+            receipt = await client.upload(b"data", to=f"{FOLDER}/{name}", version_comment="<b>bold</b> &#1;")
+            assert (receipt.resent, receipt.restarted, receipt.not_kept) == (0, 0, ())
+        assert asked(server) == [("form", False), ("soap", True), ("soap", True)]
+        assert ways(server) == ["multipart"]
+        assert [document.latest.comment for document in await server.documents()] == ["<b>bold</b> &#1;"] * 2
+
+
+async def test_a_server_that_keeps_its_suspicion_to_itself_is_spoken_to_as_chunks_are(tmp_path: Path) -> None:
+    """A bare HTTP 500 to a request that stores would leave open whether it did. Where chunks have found their way to
+    SOAP, no form is tried."""
+
+    def unsaid(operation: str, body: bytes) -> tuple[int, bytes] | None:
+        return PLAIN_500 if operation in {CREATE, "UploadFileChunk"} else None
+
+    async with (
+        Emulator(tmp_path / "server", generation="2019") as server,
+        between(server.url, instead=unsaid) as proxy,
+        Client(proxy.url, user="demo", password="demo", settings=PATIENT) as client,
+    ):
+        await client.upload(b"data", to=TO)
+        assert asked(server) == [("soap", True)]
+
+
+async def test_a_way_that_was_chosen_is_told_of_markup_at_once(tmp_path: Path) -> None:
+    """And that nothing was stored is certain."""
+    async with (
+        Emulator(tmp_path / "server", variants=["request-validation"]) as server,
+        Client(server.url, user="demo", password="demo", settings=replace(PATIENT, encoding="multipart")) as client,
+    ):
+        with pytest.raises(ForeignReply, match="let the encoding be auto or soap") as caught:
+            await client.upload(b"data", to=TO)
+        assert (caught.value.outcome, caught.value.transient) == (Outcome.NOT_APPLIED, False)
+        assert asked(server) == [("form", False)]
+        assert (await server.documents(), await server.open_handlers()) == ([], [])
+
+
+@pytest.mark.parametrize("password", ["a<b", "opening-words<b>closing-words-of-some-length", "&#38;"])
+async def test_a_password_in_which_markup_is_suspected_logs_in_and_is_not_quoted(password: str, tmp_path: Path) -> None:
+    """The framework quotes a part of it, which nobody could know for a part of a secret."""
+    how = {"generation": "2019", "users": {"demo": password}}
+    async with Emulator(tmp_path / "server", **how) as server:  # type: ignore[arg-type]
+        async with Client(server.url, user="demo", password=password, settings=PATIENT) as client:
+            await client.upload(b"data", to=TO)
+        chosen = replace(PATIENT, encoding="form")
+        async with Client(server.url, user="demo", password=password, settings=chosen) as client:
+            with pytest.raises(ForeignReply, match="PWD=") as caught:
+                await client.check()
+    shown = f"{caught.value} {caught.value.excerpt}"
+    assert not [part for part in ("a<b", "words", "&#38") if part in shown]
+
+
 @pytest.mark.parametrize("encoding", ["multipart", "form"])
 async def test_a_way_that_was_chosen_and_cannot_be_read_fails_at_once(encoding: Any, tmp_path: Path) -> None:
     """And not after the time for which a server in trouble is outwaited."""
@@ -163,15 +277,18 @@ async def test_a_way_that_was_chosen_and_cannot_be_read_fails_at_once(encoding: 
         assert await server.open_handlers() == []
 
 
-async def test_an_offset_beyond_32_bits_is_not_asked_for_again(tmp_path: Path) -> None:
-    """As of a document of more than 2 GiB."""
+@pytest.mark.parametrize(("before", "error"), [(False, ForeignReply), (True, ServerError)])
+async def test_an_offset_beyond_32_bits_is_not_asked_for_again(
+    before: bool, error: type[AsyncUploadError], tmp_path: Path
+) -> None:
+    """As of a document of more than 2 GiB: in a form, and in an envelope once there was an upload."""
     async with (
         Emulator(tmp_path / "server", generation="2019") as server,
         Client(server.url, user="demo", password="demo", settings=PATIENT) as client,
     ):
-        await client.upload(b"data", to=TO)
         patience = client._patience
-        with pytest.raises(ForeignReply, match=r"3000000000 to System\.Int32"):
+        await (client.upload(b"data", to=TO) if before else patience.persist(patience.remote.log_in))
+        with pytest.raises(error, match=r"3000000000 to System\.Int32|unable to read request"):
             await patience.persist(lambda: patience.remote.read_chunk("", 3_000_000_000, 1))
         assert count(server, "DownloadFileChunk") == 1
 

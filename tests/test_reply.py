@@ -291,6 +291,12 @@ def test_a_page_with_status_200_that_is_not_the_protocols_is_foreign(form: str) 
     assert "root:" not in error.excerpt
 
 
+def test_a_pages_words_are_kept_however_long_its_style_is() -> None:
+    style = "<style>" + "p {color: red} " * 1000 + "</style>"
+    error = foreign(f"<html><head>{style}<script>{'x();' * 1000}</script></head><body>Request format is unrecognized")
+    assert "Request format is unrecognized" in error.excerpt
+
+
 def test_a_foreign_page_is_quoted_without_its_tags() -> None:
     page = (
         "<html><head><style>p {color: red}</style><script>alert(1)</script></head>"

@@ -5,7 +5,7 @@ import re
 import weakref
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 
@@ -18,8 +18,8 @@ from asyncupload.emulator.incoming import Incoming, Way
 from asyncupload.emulator.operations import OPERATIONS, Operation
 from asyncupload.emulator.operations.desk import Desk
 from asyncupload.emulator.outages import Outages
-from asyncupload.emulator.pages import no_forms, no_such_operation, page
-from asyncupload.emulator.replies import Rejected, Reply, Unread, rejected_reply
+from asyncupload.emulator.pages import case_matters, no_forms, no_such_operation, page
+from asyncupload.emulator.replies import Rejected, Reply, Unread, Wordless, rejected_reply
 from asyncupload.emulator.scripts import Call, Script, names
 
 T = TypeVar("T")
@@ -62,13 +62,19 @@ class App:
         if match[1] is None:
             return await self._service(request)
         operation = self._operation(match[1])
-        if self._desk.how.no_forms:
-            return _response(no_forms(match[1]))
+        refusal = self._refusal(request, match[1], operation)
+        if refusal is not None:
+            return _response(refusal)
+        return await self._call(self._incoming(request, soap=False), cast(Operation, operation))
+
+    def _refusal(self, request: web.BaseRequest, name: str, operation: Operation | None) -> Reply | None:
+        """What is said before anybody looks for parameters; None if somebody looks."""
+        classic = self._desk.how.classic_binding
+        if self._desk.how.no_forms or (classic and request.method not in {"GET", "POST"}):
+            return no_forms(name)
         if operation is None:
-            return (
-                _response(no_such_operation(match[1])) if self._desk.how.classic_binding else web.Response(status=404)
-            )
-        return await self._call(self._incoming(request, soap=False), operation)
+            return no_such_operation(name) if classic else Reply(404, "text/plain", b"")
+        return case_matters(name, operation.name) if classic and operation.name != name else None
 
     def _operation(self, name: str) -> Operation | None:
         """Also one that this server lacks and another has: that is a call, and its answer says so."""
@@ -108,12 +114,16 @@ class App:
             raise Unread(405, f"{incoming.request.method} is not a method of this service")
         known = {soap.SOAP_11} | ({soap.SOAP_12} if self._desk.how.soap_12 else set())
         if incoming.request.content_type not in {one.content_type for one in known}:
+            if self._desk.how.classic_binding:
+                raise Wordless(415)
             raise Unread(415, f"SOAP is {' or '.join(sorted(one.content_type for one in known))}")
         name = soap.action(incoming.header("SOAPAction"), incoming.header("Content-Type"))
-        name = name or soap.first_in_body(await incoming.body(), version)
+        empty = self._desk.how.classic_binding and "SOAPAction" in incoming.request.headers
+        name = name or ("" if empty else soap.first_in_body(await incoming.body(), version))
         operation = self._operation(name)
         if operation is None or operation.name != name:
-            raise Rejected(400, f"{name} is no operation of this service")
+            unknown = f"{name} is no operation of this service"
+            raise Rejected(400, soap.unrecognized(name, version) if self._desk.how.classic_binding else unknown)
         return operation
 
     async def _call(self, incoming: Incoming, operation: Operation) -> web.StreamResponse:

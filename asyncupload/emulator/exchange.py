@@ -271,18 +271,19 @@ class Exchange:
 
     async def _received(self) -> Callable[[], Form]:
         incoming, operation, cookie = self._incoming, self.operation, self._incoming.cookie
-        classic = self._desk.how.classic_binding
+        classic, validated = self._desk.how.classic_binding, self._desk.how.request_validation
         if incoming.request.method not in {"GET", "POST"}:
             raise Unread(405, f"{incoming.request.method} is not a method of {operation.name}")
         if incoming.way == "query":
             if not operation.takes("GET", self._desk.how):
                 raise Unread(415, f"{operation.name} takes bytes, which a query string cannot carry")
-            return lambda: read_pairs(incoming.query, cookie, classic=classic)
+            asked = "QueryString" if validated else ""
+            return lambda: read_pairs(incoming.query, cookie, classic=classic, validated=asked)
         body, version = await incoming.body(), incoming.soap
         if version is not None:
             exactly = operation.fields if self._desk.how.case_soap else None
             return lambda: soap.read_envelope(body, operation.name, cookie, exactly, version=version, classic=classic)
-        return lambda: read_form(incoming.header("Content-Type"), body, cookie, classic=classic)
+        return lambda: read_form(incoming.header("Content-Type"), body, cookie, classic=classic, validated=validated)
 
 
 def _has_unread(transport: asyncio.Transport) -> bool:

@@ -1,7 +1,8 @@
 """What came in: the fields of a query string, of a urlencoded form or of a multipart form; of an envelope, too.
 
 Field names are looked up without regard to case, because the vendor's own samples spell them both ways.
-Of several fields of one name the first counts, but to ASP.NET's own web services, where they are the bytes of a chunk.
+Of several fields of one name the first counts, but to ASP.NET's own web services, where they are the bytes of a chunk,
+or one text with commas.
 """
 
 import binascii
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from asyncupload.emulator.fields import Field
-from asyncupload.emulator.replies import Rejected
+from asyncupload.emulator.replies import Rejected, Wordless
 
+_OCTET = re.compile(rb"\s*[+-]?[0-9]+\s*")
 _LARGEST_OCTET = 255
+_MARKUP = re.compile(r"<[a-z!/?]|&#", re.IGNORECASE)
 _INT16 = 1 << 15
 _INT32 = 1 << 31
 _INT64 = 1 << 63
@@ -50,7 +53,8 @@ class Form:
 
     def text(self, name: str) -> str:
         """The field as text, empty if it is missing."""
-        return self.texts.get(name.lower(), b"").decode("utf-8", "replace")
+        more = self.repeated.get(name.lower(), ()) if self.classic else ()
+        return b",".join((self.texts.get(name.lower(), b""), *more)).decode("utf-8", "replace")
 
     def number(self, name: str) -> int:
         """0 if missing. Also beyond 32 bits, as an offset into a large file has to be; but not to a classic server."""
@@ -64,7 +68,8 @@ class Form:
 
     def flag(self, name: str) -> bool:
         """False if missing. ``1`` and ``0`` are booleans in SOAP only."""
-        text = self.text(name).strip().lower()
+        text = self.text(name).strip()
+        text = text if self.classic and self.soap else text.lower()
         yes, no = ({"true", "1"}, {"false", "0"}) if self.soap else ({"true"}, {"false"})
         if text not in yes | no and (text or name.lower() in self._bound):
             raise self._unconvertible(name, text, "is neither true nor false", "Boolean")
@@ -82,6 +87,8 @@ class Form:
         try:
             return binascii.a2b_base64(written, strict_mode=True)
         except binascii.Error as error:
+            if self.classic:
+                raise Wordless(400) from error
             raise Rejected(400, f"{name} is not base64") from error
 
     def has(self, name: str) -> bool:
@@ -95,7 +102,7 @@ class Form:
             if one.kind in {"int", "short"}:
                 self.number(one.name)
             if one.kind == "short" and not -_INT16 <= self.number(one.name) < _INT16:
-                raise Rejected(400, f"{one.name} is beyond 16 bits")
+                raise self._unconvertible(one.name, self.text(one.name), "is beyond 16 bits", "Int16")
             if one.kind == "bool":
                 self.flag(one.name)
 
@@ -103,33 +110,42 @@ class Form:
         if not self.classic:
             if one.required and not self.has(one.name):
                 raise Rejected(400, f"{one.name} is required")
-        elif not self.soap and one.name.lower() not in self.texts:
-            raise Rejected(400, f"Missing parameter: {one.name}.")
-        elif one.kind == "bytes" and not self.has(one.name):
-            raise Rejected(500, "Object reference not set to an instance of an object.")
+        elif one.name.lower() not in self.texts:
+            if one.kind == "bytes":
+                raise Rejected(500, "Object reference not set to an instance of an object.")
+            if not self.soap:
+                raise Rejected(400, f"Missing parameter: {one.name}.")
 
     @property
     def _bound(self) -> Collection[str]:
         """The fields that are converted even if there is nothing in them."""
-        return self.texts if self.classic and not self.soap else ()
+        return self.texts if self.classic else ()
 
     def _unconvertible(self, name: str, text: str, why: str, kind: str) -> Rejected:
+        if self.classic and self.soap:
+            return Rejected(400, f"{_UNREADABLE} ---> Input string was not in a correct format.")
         return Rejected(400, f"Cannot convert {text} to System.{kind}." if self.classic else f"{name} {why}")
 
     def _octet(self, written: bytes) -> int:
-        if not written.isdigit() or int(written) > _LARGEST_OCTET:
+        if not _OCTET.fullmatch(written) or not 0 <= int(written) <= _LARGEST_OCTET:
             raise Rejected(400, f"Cannot convert {written.decode('utf-8', 'replace')} to System.Byte.")
         return int(written)
 
 
-def read_form(content_type: str, body: bytes | bytearray, cookie: str = "", *, classic: bool = False) -> Form:
+_UNREADABLE = "Server was unable to read request. ---> There is an error in XML document (1, 1)."
+
+
+def read_form(
+    content_type: str, body: bytes | bytearray, cookie: str = "", *, classic: bool = False, validated: bool = False
+) -> Form:
     """The fields of a POST body. Rejected: 415 for a content type that is no form, 400 for broken multipart.
 
     The files of a multipart form are views of `body`, not copies. A `classic` server reads none.
+    One that has forms `validated` refuses what looks like markup in any field.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if not body or kind == "application/x-www-form-urlencoded":
-        return read_pairs(bytes(body), cookie, classic=classic)
+        return read_pairs(bytes(body), cookie, classic=classic, validated="Form" if validated else "")
     if classic:
         raise Rejected(400, f"Request format is invalid: {content_type}.")
     if kind != "multipart/form-data":
@@ -140,8 +156,8 @@ def read_form(content_type: str, body: bytes | bytearray, cookie: str = "", *, c
     return _read_parts(body, (match[1] or match[2]).encode(), cookie)
 
 
-def read_pairs(pairs: bytes, cookie: str = "", *, classic: bool = False) -> Form:
-    """The fields of a query string or of a urlencoded body."""
+def read_pairs(pairs: bytes, cookie: str = "", *, classic: bool = False, validated: str = "") -> Form:
+    """The fields of a query string or of a urlencoded body, which is what `validated` says if they are to be."""
     form = Form(cookie=cookie, classic=classic)
     for pair in pairs.split(b"&"):
         name, _, value = pair.partition(b"=")
@@ -150,7 +166,19 @@ def read_pairs(pairs: bytes, cookie: str = "", *, classic: bool = False) -> Form
             form.texts[key] = _plain(value)
         else:
             form.repeated.setdefault(key, []).append(_plain(value))
+        if validated:
+            _refuse_markup(_plain(name).decode("utf-8", "replace"), form.text(key), validated)
     return form
+
+
+def _refuse_markup(name: str, text: str, where: str) -> None:
+    """With some characters of what is suspected, be it a password."""
+    if found := _MARKUP.search(text):
+        quoted = text[max(0, found.start() - 10) : found.start() + 20]
+        raise Rejected(
+            400,
+            f'A potentially dangerous Request.{where} value was detected from the client ({name}="...{quoted}...").',
+        )
 
 
 def _plain(quoted: bytes) -> bytes:

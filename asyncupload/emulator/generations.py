@@ -85,7 +85,9 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
         "2026": Generation(OPERATIONS),
         "2019": Generation(
             {name.lower(): _of_2019(name, signature) for name, signature in _OF_2019.items()},
-            frozenset({"classic-binding", "soap-12", "case-soap", "no-errorcode", "old-handler-text"}),
+            frozenset(
+                {"classic-binding", "request-validation", "soap-12", "case-soap", "no-errorcode", "old-handler-text"}
+            ),
         ),
     }
 )

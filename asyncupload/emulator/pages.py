@@ -1,5 +1,6 @@
 """Answers that no operation writes: pages of gateways, and documents that are made to be misread."""
 
+import html
 import json
 import math
 import time
@@ -49,13 +50,24 @@ def no_such_operation(name: str) -> Reply:
     return Reply(500, "text/plain", text.encode())
 
 
-def no_forms(name: str) -> Reply:
-    """As they say that they are asked in SOAP only."""
+def case_matters(asked: str, name: str) -> Reply:
+    """As they say that they tell upper case from lower case."""
     text = (
-        "System.InvalidOperationException: Request format is unrecognized for URL unexpectedly ending in "
-        f"'/{name}'.\r\n   at System.Web.Services.Protocols"
+        f"System.ArgumentException: Invalid method name '{asked}', method names are case sensitive. The method name "
+        f"'{name}' with the same name but different casing was found.\r\nParameter name: methodName"
     )
     return Reply(500, "text/plain", text.encode())
+
+
+def no_forms(name: str) -> Reply:
+    """As they say that they are asked in SOAP only: on the page that is shown for all that goes wrong early."""
+    text = html.escape(f"Request format is unrecognized for URL unexpectedly ending in '/{name}'.")
+    style = "body {font-family:Verdana;} p {font-weight:normal;color:black;} " * 40
+    body = (
+        f"<html><head><title>{text}</title><style>{style}</style></head>"
+        f"<body><h1>Server Error in '/' Application.</h1><h2>{text}</h2></body></html>"
+    )
+    return Reply(500, "text/html", body.encode())
 
 
 def problem(status: int) -> Reply:

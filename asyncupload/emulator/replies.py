@@ -56,6 +56,13 @@ class Unread(Rejected):
     """The host refused it before it was read, so whatever protocol it speaks: a bare HTTP error to all."""
 
 
+class Wordless(Unread):
+    """As ASP.NET's own web services refuse what is no envelope or no XML: a status, and not a word."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is written to the socket. `done` says whether the operation did its work.
@@ -112,7 +119,10 @@ def failure_reply(refusal: Refusal, root: Root, how: Behaviour, *, bare: bool) -
 
 def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     """Their body is described nowhere (question 13); a small problem document is what the framework makes."""
-    if how.classic_binding and not isinstance(rejected, Unread):
+    if isinstance(rejected, Wordless):
+        return Reply(rejected.status, "text/xml", b"")
+    suspected = rejected.detail.startswith(_KINDS["Web.HttpRequestValidationException"])
+    if (how.classic_binding or suspected) and not isinstance(rejected, Unread):
         return _exception(rejected)
     if how.empty_errors:
         return _rejection(rejected, rejected.status, "text/plain", "")
@@ -122,9 +132,16 @@ def rejected_reply(rejected: Rejected, how: Behaviour) -> Reply:
     return _rejection(rejected, rejected.status, "application/problem+json", body)
 
 
+_KINDS = {
+    "InvalidOperationException": ("Request", "Missing"),
+    "Web.HttpRequestValidationException": ("A potentially",),
+    "NullReferenceException": ("Object",),
+}
+
+
 def _exception(rejected: Rejected) -> Reply:
     """As ASP.NET's own web services tell whatever they did not expect: its text and where it was thrown."""
-    kind = "InvalidOperationException" if rejected.detail.startswith(("Request", "Missing")) else "ArgumentException"
+    kind = next((kind for kind, words in _KINDS.items() if rejected.detail.startswith(words)), "ArgumentException")
     text = (
         f"System.{kind}: {rejected.detail}\r\n   at System.Web.Services.Protocols.HttpServerProtocol.ReadParameters()"
         "\r\n   at System.Web.Services.Protocols.WebServiceHandler.CoreProcessRequest()\r\n"

@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -17,7 +18,7 @@ from defusedxml.ElementTree import fromstring, iterparse
 
 from asyncupload.emulator.fields import Field
 from asyncupload.emulator.forms import Form
-from asyncupload.emulator.replies import NAMESPACE, Rejected, Reply, element, text_element
+from asyncupload.emulator.replies import NAMESPACE, Rejected, Reply, Wordless, element, text_element
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _UNREADABLE = (ParseError, DefusedXmlException, ValueError, LookupError)
@@ -52,7 +53,7 @@ def action(header: str, content_type: str = "") -> str:
     found = _ACTION.search(content_type)
     bare = (found[1] if found else header).strip().strip('"').strip()
     if bare and not bare.startswith(NAMESPACE):
-        raise Rejected(400, f"the SOAPAction {bare} is not one of {NAMESPACE}")
+        raise Rejected(400, unrecognized(bare))
     return bare.removeprefix(NAMESPACE)
 
 
@@ -82,7 +83,9 @@ def read_envelope(
 
     Fields are known by their local names, whatever their case; with `exactly` only if written like one of those.
     """
-    called = _called(_parsed(body), version)
+    called = _called(_parsed(body, classic=classic), version)
+    if classic and called.tag != f"{{{NAMESPACE}}}{operation}":  # its parameters are then not found in there
+        return Form(cookie=cookie, soap=True, classic=True)
     if called.tag != f"{{{NAMESPACE}}}{operation}":
         raise Rejected(400, f"the envelope holds {called.tag}, the SOAPAction asks for {operation}")
     form = Form(cookie=cookie, soap=True, classic=classic)
@@ -99,6 +102,8 @@ def enveloped(operation: str, reply: Reply, version: Version = SOAP_11) -> Reply
     """The reply as a SOAP client gets it; what is neither a document nor a refusal stays the page that it is."""
     if reply.rejected is not None:
         return fault(reply.rejected, version, senders=reply.senders)
+    if not reply.body and reply.status != HTTPStatus.OK:
+        return replace(reply, content_type=version.content_type)
     found = _DOCUMENT.fullmatch(reply.body) if reply.content_type == "text/xml" else None
     if found is None:
         return reply
@@ -109,9 +114,16 @@ def enveloped(operation: str, reply: Reply, version: Version = SOAP_11) -> Reply
     return replace(reply, body=body, content_type=version.content_type)
 
 
+def unrecognized(action: str, version: Version = SOAP_11) -> str:
+    """As ASP.NET says that it has no operation of that action."""
+    if version is SOAP_12:
+        return f"Unable to handle request. The action '{action}' was not recognized."
+    return f"Server did not recognize the value of HTTP Header SOAPAction: {action}."
+
+
 def no_such_action(name: str, version: Version = SOAP_11) -> Reply:
-    """As ASP.NET says that it has no operation of that name."""
-    return fault(f"Server did not recognize the value of HTTP Header SOAPAction: {NAMESPACE}{name}.", version)
+    """The same of an operation that another server has."""
+    return fault(unrecognized(f"{NAMESPACE}{name}", version), version)
 
 
 def fault(text: str, version: Version = SOAP_11, *, senders: bool = True) -> Reply:
@@ -137,11 +149,11 @@ def _envelope(inside: bytes, version: Version) -> bytes:
     return opening + inside + b"</soap:Body></soap:Envelope>"
 
 
-def _parsed(body: bytes | bytearray) -> "Element[Any]":
+def _parsed(body: bytes | bytearray, *, classic: bool) -> "Element[Any]":
     try:
         return fromstring(bytes(body), forbid_dtd=True)
     except _UNREADABLE:
-        raise _malformed() from None
+        raise (Wordless(400) if classic else _malformed()) from None
 
 
 def _called(envelope: "Element[Any]", version: Version) -> "Element[Any]":

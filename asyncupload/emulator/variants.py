@@ -62,6 +62,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "numbers have 32 bits, fields must be there but may be empty, what cannot be bound is HTTP 500 (real server)",
         "no-forms": "there are neither forms nor queries, as ASP.NET's own web services have it unless told otherwise: "
         "HTTP 500 with its words (real server)",
+        "request-validation": "what looks like markup in a form or a query is HTTP 500, as ASP.NET has it unless told "
+        "otherwise: < before a letter, !, / or ?, and &# (real server)",
         "soap-12": "SOAP 1.2 is spoken as well (real server)",
         "missing-404": "an operation that is missing is HTTP 404, not 500 with ASP.NET's words (section c)",
         "slow-finalize": "every finalize takes `slow` seconds, runs on if its connection goes, and uses its handler up "
@@ -130,6 +132,7 @@ class Behaviour:
     limit_at_chunk: bool = False
     classic_binding: bool = False
     no_forms: bool = False
+    request_validation: bool = False
     soap_12: bool = False
     missing_404: bool = False
     slow_finalize: bool = False

@@ -78,7 +78,7 @@ class Caller:
         address = f"{self.url}/srv.asmx" + (f"/{operation}" if operation else "")
         async with self.session.request(method, address, **how) as response:  # type: ignore[arg-type]
             text = await response.text()
-            xml = response.content_type == "text/xml"
+            xml = response.content_type == "text/xml" and text
             root = ET.fromstring(text) if xml else None
             return Said(response.status, response.content_type, text, root)
 

@@ -82,6 +82,8 @@ def test_a_boundary_may_be_quoted() -> None:
 
 
 def test_the_first_of_two_fields_counts() -> None:
+    """To ASP.NET's own web services they are one text."""
+    assert read_pairs(b"a=1&A=2&a=3", classic=True).text("a") == "1,2,3"
     assert read_pairs(b"a=1&A=2").text("a") == "1"
     assert read_form(MULTIPART, multipart(('; name="a"', b"1"), ('; name="A"', b"2"))).text("a") == "1"
 

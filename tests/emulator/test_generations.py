@@ -129,7 +129,7 @@ async def test_a_document_comes_up_in_envelopes(old: Emulator, caller: Caller, v
 async def test_a_fault_in_soap_12_names_the_sender(caller: Caller) -> None:
     text = await soap(caller, "CreateUploadHandler", version="1.2", PreferedChunkSize="much")
     assert "<soap:Value>soap:Sender</soap:Value>" in text
-    assert "Cannot convert much" in text
+    assert "unable to read request" in text
 
 
 async def test_an_element_in_another_case_is_null(caller: Caller) -> None:
@@ -137,7 +137,81 @@ async def test_an_element_in_another_case_is_null(caller: Caller) -> None:
 
 
 async def test_no_bytes_at_all_are_the_servers_fault(caller: Caller) -> None:
-    assert "soap:Server" in await soap(caller, "UploadFileChunk", **of_chunk(await caller.open()))
+    """An empty element is no bytes, and a chunk."""
+    handler = await caller.open()
+    assert "soap:Server" in await soap(caller, "UploadFileChunk", **of_chunk(handler))
+    said = await caller.request("POST", "UploadFileChunk", data={"AuthenticationTicket": "", **of_chunk(handler)})
+    assert (said.status, "NullReferenceException: Object reference" in said.text) == (500, True)
+    assert 'filehexcrc="0"' in await soap(caller, "UploadFileChunk", **of_chunk(handler, b""), FileChunk="")
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("CreateUploadHandler", {"PreferedChunkSize": ""}),
+        ("CreateUploadHandler", {"PreferedChunkSize": "3000000000"}),
+        ("UploadFileChunk", {**of_chunk(UNKNOWN, last="True"), "FileChunk": ""}),
+        ("UploadFileChunk", {**of_chunk(UNKNOWN, last=""), "FileChunk": ""}),
+    ],
+)
+async def test_what_cannot_be_read_in_an_envelope_is_the_senders_fault(
+    caller: Caller, operation: str, fields: dict[str, str]
+) -> None:
+    """There truths are told from other words by their case, and an empty element is no number."""
+    text = await soap(caller, operation, **fields)
+    assert "soap:Client" in text
+    assert "unable to read request" in text
+
+
+@pytest.mark.parametrize("body", ["", "<a", envelope("UploadFileChunk", FileChunk="!!!")])
+async def test_an_envelope_that_is_no_xml_is_a_bad_request_without_a_word(caller: Caller, body: str) -> None:
+    said = await caller.post(body, "http://tempuri.org/UploadFileChunk")
+    assert (said.status, said.text) == (400, "")
+
+
+@pytest.mark.parametrize("action", ['""', '"http://tempuri.org/NoSuch"', '"http://tempuri.org/serverinfo"'])
+async def test_an_action_that_is_none_is_not_recognized(caller: Caller, action: str) -> None:
+    said = await caller.post(envelope("ServerInfo"), action)
+    assert (said.status, "did not recognize the value of HTTP Header SOAPAction" in said.text) == (500, True)
+
+
+async def test_the_action_says_what_is_called_whatever_stands_in_the_body(caller: Caller) -> None:
+    said = await caller.post(envelope("FolderExists"), "http://tempuri.org/ServerInfo")
+    assert (said.status, "VersionNumber" in said.text) == (200, True)
+
+
+async def test_names_of_operations_have_a_case(caller: Caller) -> None:
+    said = await caller.call("createuploadhandler", PreferedChunkSize="0")
+    assert (said.status, "'CreateUploadHandler' with the same name but different casing" in said.text) == (500, True)
+
+
+async def test_no_method_but_get_and_post_is_recognized(caller: Caller) -> None:
+    said = await caller.request("PUT", "ServerInfo")
+    assert (said.status, "unexpectedly ending in &#x27;/ServerInfo&#x27;" in said.text) == (500, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "status"), [(" 7 ", 200), ("+7", 200), ("256", 500), ("-1", 500), ("", 500), ("7a", 500)]
+)
+async def test_a_byte_is_written_as_a_number_is(caller: Caller, value: str, status: int) -> None:
+    handler = await caller.open()
+    said = await caller.call("UploadFileChunk", **of_chunk(handler, b"\7"), FileChunk=value)
+    assert said.status == status
+
+
+@pytest.mark.parametrize("path", ["/Library/<b>", "/Library/a&#1;", "/Library/<!", "/Library/</a"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_looks_like_markup_is_dangerous(caller: Caller, method: str, path: str) -> None:
+    said = await (caller.get if method == "GET" else caller.call)("FolderExists", Path=path)
+    assert (said.status, said.content_type) == (500, "text/plain")
+    where = "QueryString" if method == "GET" else "Form"
+    assert f"HttpRequestValidationException: A potentially dangerous Request.{where} value was detected" in said.text
+    assert (await caller.soap("FolderExists", Path=path)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/Library/<", "/Library/a < b", "/Library/&amp;", "/Library/&", "/Library/#&;"])
+async def test_what_only_reminds_of_markup_is_not(caller: Caller, path: str) -> None:
+    assert (await caller.call("FolderExists", Path=path)).status == 200
 
 
 async def test_a_version_is_told_of_without_staging_a_download(caller: Caller) -> None:
@@ -161,5 +235,5 @@ async def test_without_forms_an_envelope_is_the_only_way(tmp_path: Path) -> None
         Caller(server.url) as caller,
     ):
         for said in (await caller.call("ServerInfo"), await caller.get("ServerInfo")):
-            assert (said.status, "unexpectedly ending in '/ServerInfo'" in said.text) == (500, True)
+            assert (said.status, "unexpectedly ending in &#x27;/ServerInfo&#x27;" in said.text) == (500, True)
         assert (await caller.soap("ServerInfo")).ok

@@ -101,7 +101,7 @@ async def test_the_action_may_be_quoted_or_left_out(caller: Caller, action: str 
         ("http://tempuri.org/LogOut", "the SOAPAction asks for LogOut"),
         ('"http://tempuri.org/NoSuch"', "NoSuch is no operation"),
         ("http://tempuri.org/serverinfo", "serverinfo is no operation"),
-        ("urn:ServerInfo", "SOAPAction urn:ServerInfo"),
+        ("urn:ServerInfo", "SOAPAction: urn:ServerInfo"),
     ],
 )
 async def test_an_action_that_does_not_fit_is_a_fault(caller: Caller, action: str, words: str) -> None:

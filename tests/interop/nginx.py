@@ -75,7 +75,7 @@ def running(program: str, folder: Path, behind: str, *, listen: str = "", more: 
         more: Directives for its server.
     """
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     address = behind.removeprefix("http://")
     (folder / "nginx.conf").write_text(_CONFIGURATION.format(behind=address, port=port, listen=listen, more=more))
     process = subprocess.Popen(
@@ -93,7 +93,8 @@ def running(program: str, folder: Path, behind: str, *, listen: str = "", more: 
         process.communicate(timeout=PATIENCE)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at, a moment ago."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         port: int = holder.getsockname()[1]
