@@ -36,10 +36,13 @@ def _read(url: str) -> URL | str:
     """What is asked, or what is wrong with it. An error of the library's would quote what it takes for a port."""
     try:
         parsed = URL(url.strip())
+        host = parsed.host  # read when it is asked for
     except ValueError:
         return "cannot be read as a URL; it looks like https://host/InfoRouter"
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         return "is not a server's URL; it looks like https://host/InfoRouter"
+    if not _can_be_asked_for(parsed.raw_host or ""):
+        return "names a host that cannot be: a part between its dots is empty, or longer than 63 letters"
     if "@" in url.partition("://")[2]:
         return "must not carry a user or a password: URLs end up in logs"
     if parsed.query_string or parsed.fragment:
@@ -47,6 +50,18 @@ def _read(url: str) -> URL | str:
     path = parsed.path.rstrip("/")
     return parsed.with_path(path if path.lower().endswith("/srv.asmx") else f"{path}/srv.asmx")
 
+
+def _can_be_asked_for(host: str) -> bool:
+    """Whether the system's resolver takes a name: it does not say no, but fails, where one is none."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return len(host) <= _LONGEST_HOST and "\0" not in host
+
+
+_LONGEST_HOST = 254
+"""Letters of a name, with a dot at its end."""
 
 _warned_of: set[str] = set()
 

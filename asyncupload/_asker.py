@@ -22,7 +22,7 @@ from ._outcome import (
 )
 from ._secret import forget_locals
 from ._transport import Delivery, Transport
-from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError
+from .errors import ANSWERED, AsyncUploadError, ForeignReply, Redirected, ServerError, TLSFailed
 from .settings import KIB, MIB
 
 T = TypeVar("T")
@@ -150,7 +150,8 @@ class Asker:
         """Say how much patience a failure is worth, by what is known of this server."""
         if isinstance(error, ServerError) and error.unexpected:  # as a deadlock in its database, which passes
             error.transient, error.most_attempts = True, ANSWERED
-        if self._understood and isinstance(error, Redirected):  # as to a page that says that the server is maintained
+        if self._understood and isinstance(error, Redirected | TLSFailed):
+            # As to a page that says that the server is maintained; as one of several front ends that starts again.
             error.transient = True
         unchanging = (lacks_operation, exceeds_limit, cannot_be_read, suspects_markup)
         if any(is_such(error) for is_such in unchanging):  # which no wait will change

@@ -129,7 +129,7 @@ class Reads:
 
     def __init__(
         self,
-        read: Callable[[int], Awaitable[bytes]],
+        read: Callable[[int], Awaitable[object]],
         size: int | None,
         name: str,
         finish: Callable[[], Awaitable[None]] | None,
@@ -175,14 +175,24 @@ class Reads:
         return memoryview(buffer)[:filled]
 
     async def _read_some(self, size: int) -> bytes:
-        with reading(self._name):
-            data = await self._read(size)
+        data = await self._given(size)
+        if isinstance(data, bytearray | memoryview):  # its owner may write to it again
+            data = bytes(data)
         if not isinstance(data, bytes):
             raise UsageError(f"{self._name}: read() gave {type(data).__name__}, not bytes; open it in binary mode")
         if len(data) > size:  # it would make a chunk larger than the server and the memory formula allow
             raise UsageError(f"{self._name}: read({size}) gave {len(data)} bytes")
         self._count.add(len(data))
         return data
+
+    async def _given(self, size: int) -> object:
+        try:
+            with reading(self._name):
+                return await self._read(size)
+        except UsageError as error:
+            if isinstance(error.__cause__, UnicodeError):  # what decodes has been handed the bytes of something else
+                raise UsageError(f"{self._name} is read as text, and is bytes: open it in binary mode (rb)") from error
+            raise
 
 
 _END: Final = object()

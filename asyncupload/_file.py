@@ -8,18 +8,23 @@ opens the file and looks at it, one reads a chunk and makes its checksum while t
 import io
 import os
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Views, directory, reading
-from .errors import NotAFile, SourceChanged
+from .errors import NotAFile, SourceChanged, SourceUnreadable
 from .settings import SMALLEST_CHUNK
+
+Checked: TypeAlias = frozenset[str] | None
+"""By what a file is held to be the same from beginning to end: some of CHECKS, or None for all that its mount keeps."""
+
+CHECKS = ("size", "mtime", "inode")
 
 
 class OpenFile:
@@ -32,13 +37,14 @@ class OpenFile:
         OSError: It cannot be opened.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, checked: Checked = None) -> None:
         # Looked at before opening: to open a pipe would wait for its other end.
-        _require_regular(path.stat(), name)
+        seen = path.stat()
+        _require_regular(seen, name)
         self._file = path.open("rb", buffering=0)
         self._buffers, self._latest = Buffers(), Buffer()
         try:
-            self._watch = Watch(self._file.fileno(), path, name)
+            self._watch = Watch(self._file.fileno(), name, path=path, seen=seen, checked=checked)
             self.name, self.size = name, self._watch.stamp.size
             self._count = Count(self.size, name)
             self.whole = self._read_whole() if 0 < self.size <= SMALLEST_CHUNK else None
@@ -128,23 +134,76 @@ class _Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
-    inode: int
-    device: int
+    inode: tuple[int, int]
+    """With its device."""
+    ctime_ns: int
 
     @classmethod
     def of(cls, result: os.stat_result) -> "_Stamp":
-        return cls(result.st_size, result.st_mtime_ns, result.st_ino, result.st_dev)
+        return cls(result.st_size, result.st_mtime_ns, (result.st_dev, result.st_ino), result.st_ctime_ns)
+
+    def differs(self, now: "_Stamp", checked: Checked) -> str:
+        """By what it is another file now, or was written to: one of CHECKS, or empty if it is the same.
+
+        If it is not said what to check, what a mount does not keep is no difference. Some round a time stamp down once
+        a file has left their cache: one that goes back to where it was in whole seconds is no sign of writing. And some
+        give a file another number each time that they are asked. A file that was put in the place of another has been
+        changed later than that one (ctime), whatever it has been given of its size and its times.
+        """
+        names = CHECKS if checked is None else checked
+        if "size" in names and self.size != now.size:
+            return "size"
+        rounded = checked is None and _rounded_down(self.mtime_ns, now.mtime_ns)
+        if "mtime" in names and self.mtime_ns != now.mtime_ns and not rounded:
+            return "mtime"
+        same = checked is None and _kept(self.ctime_ns, now.ctime_ns)
+        return "inode" if "inode" in names and self.inode != now.inode and not same else ""
+
+
+_GRAINS = (100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+"""Nanoseconds in which file systems count."""
+
+
+def _rounded_down(before: int, now: int) -> bool:
+    return any(now == before - before % grain for grain in _GRAINS)
+
+
+def _kept(before: int, now: int) -> bool:
+    return before == now or _rounded_down(before, now)
 
 
 class Watch:
-    """Compares a file at its end with what it was at its beginning. Blocks: to be used in a thread."""
+    """Compares a file at its end with what it was at its beginning. Blocks: to be used in a thread.
 
-    def __init__(self, descriptor: int, path: Path | None, name: str) -> None:
-        self._looks = [partial(os.fstat, descriptor)] + ([path.stat] if path is not None else [])
-        self._name = name
+    By its descriptor and by its path, each with what it was in the same way: some mounts tell different numbers there.
+
+    Args:
+        descriptor: Of the open file.
+        name: For messages.
+        path: Where it stands, if anywhere.
+        seen: What was seen there before it was opened.
+        checked: By what it is compared.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        name: str,
+        *,
+        path: Path | None = None,
+        seen: os.stat_result | None = None,
+        checked: Checked = None,
+    ) -> None:
         result = os.fstat(descriptor)
         _require_regular(result, name)
         self.stamp = _Stamp.of(result)
+        self._name = name
+        self._checked = checked
+        self._looks: list[tuple[Callable[[], os.stat_result], tuple[_Stamp, ...]]] = [
+            (partial(os.fstat, descriptor), (self.stamp,))
+        ]
+        if path is not None:
+            self._looks.append((path.stat, (self.stamp, *([_Stamp.of(seen)] if seen is not None else []))))
 
     @classmethod
     def of_regular(cls, file: Any, name: str) -> "Watch | None":
@@ -153,28 +212,33 @@ class Watch:
             return None
         try:
             descriptor = file.fileno()
-        except OSError:  # BytesIO has none
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        except Exception:  # noqa: BLE001  (BytesIO has none, a member of an archive fails in a way of its own)
             return None
-        return cls(descriptor, None, name) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return cls(descriptor, name) if regular else None
 
     def end(self) -> None:
         """Look again, at the open descriptor and at what now stands under the path.
 
         Raises:
             SourceChanged: Something is different.
+            SourceUnreadable: It cannot be looked at.
         """
-        for look in self._looks:
+        for look, before in self._looks:
             try:
                 now = _Stamp.of(look())
-            except OSError as error:
+            except (FileNotFoundError, NotADirectoryError) as error:
                 raise SourceChanged(f"{self._name} was removed while it was read") from error
-            if now != self.stamp:
-                raise SourceChanged(f"{self._name} {self._difference(now)} while it was read")
+            except OSError as error:  # a share that is away says nothing of the file
+                raise SourceUnreadable(f"{self._name} cannot be looked at: {error.strerror or error}") from error
+            differences = [stamp.differs(now, self._checked) for stamp in before]
+            if all(differences):
+                raise SourceChanged(f"{self._name} {self._told(differences[0], now)} while it was read")
 
-    def _difference(self, now: _Stamp) -> str:
-        if (now.inode, now.device) != (self.stamp.inode, self.stamp.device):
+    def _told(self, difference: str, now: _Stamp) -> str:
+        if now.inode != self.stamp.inode and (difference == "inode" or self._checked is None):
             return "was replaced by another file"
-        if now.size != self.stamp.size:
+        if difference == "size":
             return f"went from {self.stamp.size} to {now.size} bytes"
         return "was written to"
 

@@ -77,12 +77,20 @@ def _says(error: ForeignReply, *words: str) -> bool:
     return any(word in error.excerpt for word in words)
 
 
+def may_concern_all(error: AsyncUploadError) -> bool:
+    """Whether a server that was understood before may refuse everything alike at the moment, as where a gateway has
+    nobody behind it or wants to know again who asks. Another request tells."""
+    if not isinstance(error, ForeignReply) or error.first_contact or error.transient:
+        return False
+    return error.status >= 400 and error.status != 500 and error.status not in REFUSED_FOR_CERTAIN
+
+
 def lacks_operation(error: AsyncUploadError) -> bool:
     """Whether a request failed for want of its operation, as on older servers."""
     if isinstance(error, OperationMissing):
         return True
     if isinstance(error, ForeignReply):
-        return error.status == 404 or NO_SUCH_OPERATION in error.excerpt
+        return (error.status == 404 and not error.of_all) or NO_SUCH_OPERATION in error.excerpt
     return isinstance(error, ServerError) and NO_SUCH_ACTION in error.text
 
 

@@ -1,5 +1,6 @@
 """The document's place on the server: what stands there, and holding it while a version of it is brought."""
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -179,6 +180,25 @@ class Keeper:
         if place.exists and self._checkpoints.checked_out_before:
             await self._give_back(place.to.path)
 
+    async def give_back(self, path: str) -> bool:
+        """Give a check-out of this user's back. Whether there was one.
+
+        Raises:
+            CheckedOut: It is somebody else's.
+        """
+        if not await self._is_ours(path):
+            return False
+        await self._patience.persist(lambda: self._unlock(path))
+        return True
+
+    async def _unlock(self, path: str) -> None:
+        try:
+            await self._remote.unlock(path)
+        except ServerError:
+            # Refused as well if it is not checked out any more, which is what we want.
+            if await self._is_ours_now(path):
+                raise
+
     async def require_free(self, path: str) -> None:
         """Make sure that nobody else has the document checked out.
 
@@ -231,15 +251,8 @@ class Keeper:
         return holder.casefold() == self._remote.name.casefold()
 
     async def _give_back(self, path: str) -> None:
-        async def unlock() -> None:
-            try:
-                await self._remote.unlock(path)
-            except ServerError:
-                # Refused as well if it is not checked out any more, which is what we want.
-                if await self._is_ours_now(path):
-                    raise
-
-        if left := await self._patience.clean_up(unlock, partial(_left_checkout, path), share=1.0):
+        attempt = partial(self._unlock, path)
+        if left := await self._patience.clean_up(attempt, partial(_left_checkout, path), share=1.0):
             self._log.warning("checkout_left", reason=left)
             return
         try:
@@ -249,4 +262,4 @@ class Keeper:
 
 
 def _left_checkout(path: str, reason: str) -> Leftover:
-    return Leftover(kind="checkout", name=path, reason=reason, remedy=f"UnLock {path} in the web interface")
+    return Leftover(kind="checkout", name=path, reason=reason, remedy=f"asyncupload discard {shlex.quote(path)}")

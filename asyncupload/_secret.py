@@ -1,6 +1,7 @@
 """Words that must not be seen: passwords and tickets."""
 
 import base64
+import codecs
 import html
 import itertools
 import re
@@ -22,8 +23,8 @@ class Secret:
 
     @classmethod
     def of(cls, value: "str | Secret | None") -> "Secret | None":
-        """Wrap a string; what is wrapped already, or absent, stays as it is."""
-        return cls(value) if isinstance(value, str) else value
+        """Wrap a string, without its marks (`unmarked`); what is wrapped already, or absent, stays as it is."""
+        return cls(unmarked(value)) if isinstance(value, str) else value
 
     def reveal(self) -> str:
         """The string itself: to be called where the request's bytes are made, and nowhere else."""
@@ -54,6 +55,44 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+_BYTE_ORDER = "\ufeff"
+_LINE_END = "\r\n"
+
+_MARKED = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before the one that it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""What some editors and shells write before a text, and how the text is written then."""
+
+
+def unmarked(text: str) -> str:
+    """A secret without what editors, shells and programs put around it: byte order marks before it, line ends behind
+    it. Nobody can type either. Blanks are its own."""
+    return text.lstrip(_BYTE_ORDER).rstrip(_LINE_END)
+
+
+def first_line(content: bytes, *encodings: str) -> tuple[str, bool]:
+    """The first line of what a file or a program gives, without its marks; empty if it is none or no text.
+
+    Args:
+        content: All of it. A byte order mark tells how it is written.
+        encodings: How it may be written otherwise; the first one that fits counts.
+
+    Returns:
+        The line, and whether a byte order mark stood before it.
+    """
+    marked = [(encoding, content[len(mark) :]) for mark, encoding in _MARKED if content.startswith(mark)]
+    for encoding, written in marked[:1] or [(encoding, content) for encoding in encodings]:
+        # An error of the decoder's would have all of it.
+        with suppress(UnicodeDecodeError):
+            line = re.split(r"[\r\n]", unmarked(written.decode(encoding)), maxsplit=1)[0]
+            return ("" if "\0" in line else line), bool(marked)
+    return "", bool(marked)
 
 
 class Hidden(str):

@@ -1,7 +1,6 @@
 """The front door: one client for one server and one user, for any number of uploads at once."""
 
 import os
-import uuid
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from pathlib import Path
@@ -12,21 +11,22 @@ from ._check import Inspection, ServerReport
 from ._download import Download
 from ._ending import this_ending
 from ._following import following
+from ._leavings import Tidy
 from ._log import get_logger
 from ._names import destination, folder
-from ._opened import Opened, journey
+from ._opened import journey
 from ._place import IfExists
 from ._resume import Resumption
 from ._task import Task
 from ._verify import Verification
 from .checkpoints import Checkpoints, Commit, NoCheckpoints
-from .errors import NotFound, ServerError, UsageError
+from .errors import NotFound, ServerError
 from .events import Audience, Downloaded, Event, Listener, Receipt, StoredDocument, Unpacked, Verified
 from .properties import NONE_GIVEN, Properties, require_text
 from .sources import Uploadable, as_source
 
 
-class Client(Opened):
+class Client(Tidy):
     """An infoRouter server, seen by one user.
 
     To be used as ``async with Client(...) as client``, from one event loop, by any number of tasks. What is under way
@@ -388,25 +388,6 @@ class Client(Opened):
         where = destination(path)
         log = get_logger(path=where.path)
         return await Verification(self._patience, threads, Audience(None, log), log).describe(where.path, version)
-
-    @journey
-    async def discard(self, handler: str) -> None:
-        """Delete an upload handler that was left on the server, with what is staged in it.
-
-        Args:
-            handler: The GUID that the server gave it: it stands in the log, and in :class:`~asyncupload.HandlerOpened`.
-                One that the server does not know is a success too, and one of another user's is left alone.
-
-        Raises:
-            UsageError: It is no GUID.
-        """
-        self._entered()
-        try:
-            guid = str(uuid.UUID(handler.strip()))
-        except ValueError:
-            raise UsageError(f"{handler!r} is no upload handler: those are GUIDs") from None
-        await self._patience.persist(self._remote.log_in)
-        await self._patience.persist(lambda: self._remote.delete_handler(guid))
 
     @journey
     async def check(self) -> ServerReport:

@@ -190,7 +190,11 @@ class ForeignReply(TransportError):
     Attributes:
         status: The HTTP status.
         excerpt: The first 2 KiB of the body as text, secrets of the request blotted out.
+        of_all: Whether a small request that has nothing to do with this one was not understood either at that moment:
+            then it is no matter of what was asked, and passes with whatever stands in the way.
     """
+
+    of_all: bool = False
 
     def __init__(
         self,
@@ -242,7 +246,15 @@ class ServerError(AsyncUploadError):
 
 
 class LoginRefused(ServerError):
-    """User name or password were not accepted. Never tried again: accounts get locked that way."""
+    """User name or password were not accepted. Not tried again but after a wait that grows: accounts get locked that
+    way.
+
+    Attributes:
+        certain: Whether nothing else is to be expected: they were never accepted, or were refused twice, some time
+            apart. A directory that is away refuses a good password, too.
+    """
+
+    certain: bool = True
 
 
 class TicketRefused(ServerError):
@@ -250,9 +262,11 @@ class TicketRefused(ServerError):
 
     Attributes:
         generation: Which of the client's tickets it was, counting from 0: one replaced meanwhile needs no login.
+        certain: Whether nothing else is to be expected: it was never accepted, or was refused twice, some time apart.
     """
 
     generation: int = 0
+    certain: bool = True
 
 
 class AccessDenied(ServerError):

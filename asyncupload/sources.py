@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -22,9 +22,9 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import aiofiles.os
 
 from ._cutting import ChunkBuffer, Pieces, Reads, Views, empty, reading
-from ._file import FileContent, OpenFile, Watch
+from ._file import CHECKS, FileContent, OpenFile, Watch
 from ._shield import abandonable, bounded, undisturbed
-from .errors import UsageError
+from .errors import SourceUnreadable, UsageError
 
 READ_GRACE = 10.0
 """Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file, if it has as many
@@ -94,10 +94,10 @@ def as_source(thing: Uploadable) -> Source:
         return PathSource(thing)
     if isinstance(thing, bytes | bytearray | memoryview):
         return BytesSource(thing)
-    if isinstance(thing, Source):  # asks for each of the protocol's attributes, which takes a while
-        return thing
+    if _is_source(thing):
+        return cast(Source, thing)
     # Before the iterators: a file object iterates over lines, and so does aiohttp's StreamReader.
-    if hasattr(thing, "read"):
+    if _told(thing, "read") is not None:
         return FileSource(cast(BinaryFile, thing))
     if isinstance(thing, AsyncIterable):
         return IteratorSource(thing)
@@ -132,17 +132,29 @@ class PathSource:
 
     Time stamps have the grain of the file system (some milliseconds on Linux): a rewrite of equal length within the
     same grain as the opening cannot be seen.
+
+    Args:
+        path: Where it stands.
+        check: By what it is held to be the same file, of ``size``, ``mtime`` and ``inode``, and by nothing else. None
+            finds out what its mount keeps: another inode each time that one is asked for, or a time stamp that is
+            rounded down when the file leaves a cache, is no sign of a change then.
+
+    Raises:
+        UsageError: There is nothing to check by, or it has another name.
     """
 
     rereadable = True
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, check: Collection[str] | None = None) -> None:
         self._path = Path(path)
+        self._checked = None if check is None else frozenset(check)
+        if self._checked is not None and not (self._checked and self._checked <= {*CHECKS}):
+            raise UsageError(f"a source is checked by {', '.join(CHECKS)}, or some of them, not by {list(check or ())}")
 
     @property
     def name(self) -> str:
         """The path as given. Bytes of it that are not UTF-8 are shown as ``?``."""
-        return str(self._path).encode("utf-8", "replace").decode()
+        return _shown(self._path)
 
     @asynccontextmanager
     async def open(self, threads: Executor) -> AsyncIterator[Content]:
@@ -151,7 +163,7 @@ class PathSource:
 
         async def open_() -> None:
             nonlocal file
-            file = await aiofiles.os.wrap(OpenFile)(self._path, self.name, executor=threads)
+            file = await aiofiles.os.wrap(OpenFile)(self._path, self.name, self._checked, executor=threads)
 
         try:
             with reading(self.name):
@@ -181,10 +193,13 @@ class FileSource:
     def __init__(self, file: BinaryFile, *, size: int | None = None, name: str | None = None) -> None:
         self._file = cast(Any, file)
         self.size = size
-        shown = name if name is not None else getattr(file, "name", None)
-        self.name = str(shown) if isinstance(shown, str | Path) else type(file).__name__
+        shown = name if name is not None else _told(file, "name")
+        self.name = _shown(shown) if isinstance(shown, str | os.PathLike) else type(file).__name__
+        if isinstance(self._file, io.TextIOBase):
+            raise UsageError(f"{self.name} is open as text: it gives str, not bytes; open it in binary mode (rb)")
         self._async = inspect.iscoroutinefunction(self._file.read)
         self._start: int | None = None
+        self._begun = False
         self.rereadable = not self._async and _seekable(file)
 
     @asynccontextmanager
@@ -192,23 +207,57 @@ class FileSource:
         """Find out how much there is to read, and that it is not nothing."""
         with reading(self.name):
             size = await _in_thread(threads, self._rewind) if self.rereadable else None
+            self._require_unread(size)
             watch = await _in_thread(threads, Watch.of_regular, self._file, self.name)
         if size is not None and size <= 0:  # it may stand beyond its end
             raise empty(self.name)
-        read = self._file.read if self._async else partial(_in_thread, threads, self._file.read)
+        read = self._file.read if self._async else partial(_read_in_thread, threads, self._file.read)
         end = partial(_in_thread, threads, watch.end) if watch else None
         content = Reads(read, size if self.size is None else self.size, self.name, end)
         if size is None:
             await abandonable(content.peek(), grace=READ_GRACE)
         yield content
 
-    def _rewind(self) -> int:
-        """Back to where the file stood when it was handed over; the bytes from there to its end."""
-        if self._start is None:
-            self._start = self._file.tell()
-        size = self._file.seek(0, io.SEEK_END) - self._start
-        self._file.seek(self._start)
-        return cast(int, size)
+    def _require_unread(self, size: int | None) -> None:
+        """What was not brought back to its beginning must not have been read."""
+        if size is None and self._begun:
+            raise SourceUnreadable(f"{self.name} can be read only once, and was")
+        self._begun = True
+
+    def _rewind(self) -> int | None:
+        """Back to where the file stood when it was opened first; the bytes from there to its end. None if it does not
+        move, whatever it said of itself: it is read once then.
+
+        Raises:
+            SourceUnreadable: Nobody knows where it stands now.
+        """
+        first, start = self._start is None, self._stands() if self._start is None else self._start
+        if start is None:
+            return None
+        try:
+            self._file.seek(0, io.SEEK_END)  # what this returns is not everywhere where it stands
+            end = _place(self._file.tell())
+        except Exception as error:
+            if not first or self._stands() != start:
+                raise self._lost(error) from error
+            return None
+        self._start = start
+        try:
+            self._file.seek(start)
+        except Exception as error:
+            raise self._lost(error) from error
+        if self._stands() != start:
+            raise self._lost("it says that it is there, and is not")
+        return end - start
+
+    def _stands(self) -> int | None:
+        try:
+            return _place(self._file.tell())
+        except Exception:  # noqa: BLE001  (of any kind: it does not know)
+            return None
+
+    def _lost(self, why: object) -> SourceUnreadable:
+        return SourceUnreadable(f"{self.name} cannot be brought back to where its reading began: {why}")
 
 
 class IteratorSource:
@@ -239,10 +288,47 @@ class IteratorSource:
 
 
 def _seekable(file: Any) -> bool:
+    """Whether it says that it can be moved, and knows where it stands. Whatever it raises instead is a no."""
     try:
-        return bool(file.seekable())
-    except (AttributeError, ValueError):  # no such notion, or closed: reading it will tell
+        return file.seekable() is True and _place(file.tell()) >= 0
+    except Exception:  # noqa: BLE001  (no such notion, closed, or of its own: reading it will tell)
         return False
+
+
+def _place(told: object) -> int:
+    """A position. Raises TypeError: it is none, as what an asynchronous method or a stand-in gives."""
+    if not isinstance(told, int):
+        if inspect.iscoroutine(told):
+            told.close()
+        raise TypeError(f"it tells {type(told).__name__} for its place")
+    return told
+
+
+def _told(thing: object, name: str) -> Any:
+    """An attribute; None if asking for it fails, in whatever way."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001  (some are made when they are asked for)
+        return None
+
+
+def _is_source(thing: object) -> bool:
+    """Whether it has what the protocol asks for. That takes a while, and may run a strange object's code."""
+    try:
+        return isinstance(thing, Source)
+    except Exception:  # noqa: BLE001  (one of its attributes fails when it is asked for)
+        return False
+
+
+def _shown(name: str | os.PathLike[str]) -> str:
+    """Bytes of it that are not UTF-8 as ``?``."""
+    return str(name).encode("utf-8", "replace").decode()
+
+
+async def _read_in_thread(threads: Executor, read: Callable[[int], Any], size: int) -> Any:
+    """What a ``read`` gives that does not look asynchronous, and may be it nevertheless: a wrapped one."""
+    data = await _in_thread(threads, read, size)
+    return await data if inspect.isawaitable(data) else data
 
 
 async def _in_thread(threads: Executor, function: Callable[..., Any], *args: Any) -> Any:

@@ -18,8 +18,8 @@ LONGEST = 8
 """Errors one behind another. Each of ours comes from two or three others at most, however often something failed."""
 MOST_WAYS = 32
 """From an error to the ends of its chain. Whoever follows causes and contexts goes each of them."""
-LARGEST = 400_000
-"""Characters of one rendering."""
+LARGEST = 4_000_000
+"""Characters of one rendering: a million, with all local variables of deep calls. A chain in a circle has no end."""
 SECONDS = 30.0
 """For one rendering, which takes a tenth of a second: after that it has frozen."""
 

@@ -132,6 +132,9 @@ class Database:
         except JournalError as error:
             self._refuse_all(error)
             return
+        except Exception as error:  # noqa: BLE001  (whoever waits must learn of it)
+            self._refuse_all(refused(self.path, error))
+            return
         self.notice = opened.notice
         try:
             while jobs := self._next():

@@ -7,6 +7,7 @@ from asyncupload.errors import StoredDifferently, StoredTwice
 from asyncupload.events import Receipt
 
 from .options import LoadOptions
+from .owners import LONGEST_LEASE
 from .queue import Claim, Queue
 from .rows import State
 from .verdict import Verdict
@@ -31,6 +32,8 @@ class End:
     unsettled: bool = False
     """Whether a document may be there, or come to be there yet: the row must keep the question, and the file not be
     sent again before it is answered."""
+    wait: float = 0.0
+    """Seconds until the file is tried again, if the attempt does not count."""
 
 
 async def settle_end(
@@ -67,11 +70,11 @@ async def settle_end(
         case _ if counted and attempts >= options.attempts:
             await queue.park(claim, f"{reason} (attempt {attempts} of {options.attempts})", answered=answered)
         case _:
-            wait = options.wait_after(attempts) if counted else 0.0
+            wait = options.wait_after(attempts) if counted else end.wait
             await queue.release(claim, reason=reason, not_before=time.time() + wait, counted=counted)
 
 
 def _ask_after(claim: Claim, end: End, finalize: float) -> float:
     """Seconds until the server is asked again. Each time it was, the request left again: it must have time to end, or
     nobody would ever know."""
-    return finalize if claim.row.commit and end.verdict is Verdict.ASK_LATER else ASK_AGAIN
+    return min(finalize, LONGEST_LEASE) if claim.row.commit and end.verdict is Verdict.ASK_LATER else ASK_AGAIN

@@ -13,6 +13,7 @@ from asyncupload._log import get_logger
 
 from . import moves
 from .database import Database
+from .owners import is_gone
 from .queue import Added, Claim, Deed, Tally
 from .rows import ENDED, NO_FACTS, Facts, Item, Row, State
 from .tables import CHANGES, IDENTITY, ROW_COLUMNS, place, row_of, written
@@ -108,7 +109,7 @@ class Journal:
         taken: list[Claim] = []
 
         def take(db: sqlite3.Connection) -> list[Claim]:
-            taken[:] = moves.claim(db, owner, count, lease=lease, now=self._clock())
+            taken[:] = moves.claim(db, owner, count, lease=lease, now=self._clock(), is_gone=is_gone)
             return taken
 
         try:
@@ -120,10 +121,7 @@ class Journal:
 
     async def due(self) -> float | None:
         """See `Queue.due`."""
-        states = sorted(set(State) - ENDED)
-        parts = " UNION ALL ".join(["SELECT min(due) AS first FROM rows WHERE state = ?"] * len(states))
-        first: float | None = (await self._all(f"SELECT min(first) FROM ({parts})", *states))[0][0]
-        return first
+        return await self._database.read(lambda db: moves.due(db, self._clock(), is_gone))
 
     async def renew(self, claims: Collection[Claim], *, lease: float) -> set[int]:
         """See `Queue.renew`."""
@@ -185,6 +183,14 @@ class Journal:
     async def retry(self, states: Collection[State] = (State.FAILED,)) -> int:
         """See `Queue.retry`."""
         return await self._database.write("retry", lambda db: moves.retry(db, states, self._clock()))
+
+    async def left(self) -> list[Row]:
+        """See `Queue.left`."""
+        return await self._rows(f"{moves.LEFT} LIMIT 1000")
+
+    async def note_given_back(self, row: Row) -> None:
+        """See `Queue.note_given_back`."""
+        await self._database.write("checkout", lambda db: moves.given_back(db, row.id, self._clock()))
 
     async def counts(self) -> Mapping[State, Tally]:
         """See `Queue.counts`."""

@@ -2,9 +2,6 @@
 
 import asyncio
 import math
-import os
-import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -12,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from asyncupload._budget import Budget
@@ -20,19 +18,23 @@ from asyncupload._raised import raise_kept
 from asyncupload._shield import undisturbed
 from asyncupload._unharmed import unharmed
 from asyncupload.client import Client
-from asyncupload.errors import AsyncUploadError, ConnectFailed, JournalError, LeaseLost
+from asyncupload.errors import AsyncUploadError, JournalError, LeaseLost, SourceError
 
+from .bank import Bank
+from .batches import Pause
 from .begun import note_begun
 from .ends import End, settle_end
 from .folders import Folders
 from .gate import Gate
 from .learned import Learned
 from .options import LoadOptions
+from .owners import ourselves
 from .pace import FILE, Pace
 from .progress import Failure, Phase, Progress, Waits
 from .queue import Claim, Queue
 from .rows import Item, Row, State
-from .verdict import Verdict, stops
+from .tidying import give_back_left
+from .verdict import Verdict, blames_nobody, stops
 from .watched import Rate
 from .work import Bench, Work
 
@@ -79,10 +81,11 @@ class Loader:
             rate=Rate(self._options.limit_rate),
             hashing=anyio.CapacityLimiter(client.settings.checksum_threads),
         )
-        self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._owner = ""
         self._learned = Learned(queue, client)
         self._pace = Pace(most=self._options.files)
         self._gate = Gate()
+        self._bank = Bank(self._options.give_up_after, self._bench.meter.waited)
         self._hand = deque[Claim]()
         self._active: dict[tuple[int, int], tuple[Claim, anyio.CancelScope]] = {}
         """By row and fence: one whose lease ended unseen, as on a machine that slept, can be claimed a second time."""
@@ -98,7 +101,7 @@ class Loader:
         self._on_end = on_end
         self._ready = ready
         self._left_out: Callable[[], int] = lambda: 0
-        self._log = get_logger(owner=self._owner)
+        self._log = get_logger()
         self.error: Exception | None = None
         """What ended the load before all files were ended; None if nothing did."""
         self._raised: Exception | None = None
@@ -130,12 +133,15 @@ class Loader:
         """
         self._left_out = left_out
         self._planned = plan is None
+        self._owner = await anyio.to_thread.run_sync(ourselves)
+        self._log = get_logger(owner=self._owner)
         try:
             if plan is not None and plan_first:
                 await self._read(plan)
             with self._beginning:
                 await self._learned.recall()
                 self._bench = replace(self._bench, since=await note_begun(self._queue, self._client))
+                await give_back_left(self._queue, self._client)
             async with anyio.create_task_group() as beside:
                 if plan is not None and not plan_first:
                     beside.start_soon(self._read, plan)
@@ -147,6 +153,7 @@ class Loader:
                 beside.cancel_scope.cancel()
         finally:
             await undisturbed(self._put_back(), grace=self._client.settings.timeouts.cleanup)
+            self._bank.leave()
             self._ended = True
         if self._raised is not None:
             raise_kept(self._raised)
@@ -166,7 +173,7 @@ class Loader:
         meter, rate = self._bench.meter, self._bench.rate
         return Progress(
             phase=self._phase(),
-            pause=self._gate.reason if self._gate.ajar else "",
+            pause=self._pause(),
             counts=await self._queue.counts(),
             sending=len(self._active),
             committing=meter.committing,
@@ -180,12 +187,15 @@ class Loader:
             failures=tuple(self._failures),
         )
 
+    def _pause(self) -> str:
+        return next((one.reason or "trouble" for one in (self._gate, self._bank.gate) if one.ajar), "")
+
     def _phase(self) -> Phase:
         if self._ended:
             return Phase.ENDED
         if self._stopping:
             return Phase.STOPPING
-        if self._gate.ajar:
+        if self._pause():
             return Phase.PAUSED
         return Phase.SENDING if self._planned else Phase.PLANNING
 
@@ -196,15 +206,31 @@ class Loader:
             with self._reading:
                 reading = await self._queue.begin_plan()
                 async with aclosing(plan):
-                    async for items in plan:
-                        await self._queue.add(items, reading)
-                        self._change()
-                await self._queue.end_plan(reading)
+                    whole = await self._add_all(plan, reading)
+                if whole:
+                    await self._queue.end_plan(reading)
                 self._planned = True
         except Exception as error:  # noqa: BLE001  (whatever a plan raises is raised when the files in flight are ended)
             self._raised = self._raised or error
             self._end_early(error)
         self._change()
+
+    async def _add_all(self, plan: AsyncGenerator[list[Item], None], reading: int) -> bool:
+        """Whether that was all of it: a mount point without its mount is no reason to forget anything."""
+        pause: Pause | None = None
+        async for items in plan:
+            if isinstance(items, Pause):
+                pause = items
+                await self._bank.wait(pause)
+                if self._bank.hopeless:
+                    self._end_early(pause.error)
+                continue
+            if pause is not None:
+                self._bank.opened()
+            pause = None
+            await self._queue.add(items, reading)
+            self._change()
+        return pause is None or not pause.last
 
     # ── handing out ──
 
@@ -228,13 +254,15 @@ class Loader:
         workers.start_soon(self._work, claim, scope)
 
     def _allowed(self) -> int:
-        return self._gate.allowed(self._pace.limit, time.monotonic())
+        now = time.monotonic()
+        return self._bank.gate.allowed(self._gate.allowed(self._pace.limit, now), now)
 
     async def _next(self) -> Claim | None:
         if not self._hand:
             try:
-                wanted = max(self._allowed() - len(self._active), CLAIM) if not self._gate.ajar else 1
+                wanted = 1 if self._pause() else max(self._allowed() - len(self._active), CLAIM)
                 self._hand.extend(await self._queue.claim(self._owner, wanted, lease=self._options.lease))
+                await self._bank.learn([claim.row.item.source for claim in self._hand])
             except JournalError as error:
                 self._end_early(error)
         return self._hand.popleft() if self._hand and not self._stopping else None
@@ -294,22 +322,32 @@ class Loader:
     async def _judge(self, claim: Claim, end: End) -> None:
         if end.verdict is None or end.error is None:
             self._gate = self._gate.success()
+            await self._bank.read(claim.row.item.source)
             return
-        item = claim.row.item
-        self._failures.append(Failure(source=item.source, destination=item.destination, reason=str(end.error)))
-        self._log.info("row_failed", row=claim.row.id, verdict=end.verdict.name, reason=str(end.error))
+        item, error = claim.row.item, end.error
+        self._failures.append(Failure(source=item.source, destination=item.destination, reason=str(error)))
+        self._log.info("row_failed", row=claim.row.id, verdict=end.verdict.name, reason=str(error))
         if end.verdict is Verdict.STOP:
-            self._end_early(end.error)
+            self._end_early(error)
         counted = end.verdict is not Verdict.STOP
         try:
-            if end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
+            if isinstance(error, SourceError) and end.verdict is not Verdict.SKIP:
+                end, counted = await self._unread(claim, end, error)
+            elif end.verdict in {Verdict.TROUBLE, Verdict.ASK_LATER}:
                 counted = False
-                counted = await self._in_trouble(end.error)
+                counted = await self._in_trouble(error)
         finally:
             # Also if a cancellation ends the question: the row must not stay claimed.
             timeouts = self._client.settings.timeouts
             written = settle_end(self._queue, self._options, claim, end, counted=counted, finalize=timeouts.finalize)
             await undisturbed(written, grace=timeouts.cleanup)
+
+    async def _unread(self, claim: Claim, end: End, error: SourceError) -> tuple[End, bool]:
+        """How it ended, by whose trouble it is that the file could not be read; whether that counts as its attempt."""
+        told = await self._bank.judge(claim.row.item.source, error)
+        if self._bank.hopeless:
+            self._end_early(error)
+        return replace(end, verdict=told.verdict or end.verdict, wait=told.wait), told.counted
 
     async def _in_trouble(self, error: Exception) -> bool:
         """Whether the trouble may be this file's, and counts as its attempt: the server was reached, and answers.
@@ -330,7 +368,7 @@ class Loader:
         self._bench.meter.waited["pauses"] += max(0.0, self._gate.closed_until - max(now, before.closed_until))
         if self._gate.hopeless(now, self._options.give_up_after):
             self._end_early(error)
-        return answering and not isinstance(error, ConnectFailed)
+        return answering and not blames_nobody(error)
 
     def _end_early(self, error: Exception) -> None:
         if isinstance(error, JournalError):

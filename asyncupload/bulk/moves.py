@@ -1,11 +1,13 @@
 """What is done to the journal's rows, one function for each deed, each within somebody else's transaction. SQL only."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
 
 from asyncupload.errors import JournalError, LeaseLost
 
+from .options import LONGEST_WAIT
+from .owners import LONGEST_LEASE
 from .queue import Added, Claim
 from .rows import ENDED, LEASED, Facts, Item, State, origins
 from .tables import PLANNED_COLUMNS, ROW_COLUMNS, birth_of, place, plan_of, row_of, written
@@ -14,6 +16,9 @@ _LEASED = ", ".join(f"'{state}'" for state in sorted(LEASED))
 
 _MINE = f"id = ? AND fence = ? AND owner = ? AND state IN ({_LEASED})"
 """The fence. Whether the lease is over does not matter, as long as nobody else has claimed the row."""
+
+Gone: TypeAlias = Callable[[str], bool]
+"""Whether the process of an owner has certainly ended."""
 
 _INSERT = (
     f"INSERT INTO rows (source, state, reason, planned, pass, {PLANNED_COLUMNS})"
@@ -32,7 +37,8 @@ def begin_plan(db: sqlite3.Connection) -> int:
 def end_plan(db: sqlite3.Connection, reading: int) -> int:
     """Forget rows that neither this reading nor a later one has seen, unless something of theirs is on the server."""
     gone = sorted((ENDED | {State.PLANNED}) - {State.STORED, State.UNCHANGED})
-    which = f"pass < ? AND state IN ({', '.join('?' * len(gone))}) AND handler = '' AND question = ''"
+    nothing = "handler = '' AND question = '' AND checked_out = 0"
+    which = f"pass < ? AND state IN ({', '.join('?' * len(gone))}) AND {nothing}"
     return db.execute(f"DELETE FROM rows WHERE {which}", (reading, *gone)).rowcount
 
 
@@ -57,6 +63,8 @@ def _add(db: sqlite3.Connection, item: Item, reading: int, now: float) -> str:
     plan = plan_of(item, problem)
     if _said(planned) == _said(plan) or state == State.COMMITTING or (state == State.SENDING and due > now):
         return "known"
+    if problem and item.size is None and state in {State.STORED, State.UNCHANGED}:
+        return "known"  # nobody can see it now, as where a share is away: it is no other file for that
     _plan_anew(db, number, State(state), birth_of(item, problem), plan, now)
     return "changed"
 
@@ -103,8 +111,14 @@ def _plan_anew(
         _note(db, number, now, birth, plan[6])
 
 
-def claim(db: sqlite3.Connection, owner: str, count: int, *, lease: float, now: float) -> list[Claim]:
-    """Take rows whose time has come, those left behind first."""
+def claim(
+    db: sqlite3.Connection, owner: str, count: int, *, lease: float, now: float, is_gone: Gone = lambda _: False
+) -> list[Claim]:
+    """Take rows whose time has come, those left behind first, and those first of all whose owner is known to be
+    gone."""
+    for number, why in _left_behind(db, now, is_gone):
+        db.execute("UPDATE rows SET due = ? WHERE id = ?", (now, number))
+        _note(db, number, now, "let go", why)
     taken: list[Claim] = []
     for found in (State.COMMITTING, State.SENDING, State.PLANNED):
         query = f"SELECT {ROW_COLUMNS} FROM rows WHERE state = ? AND due <= ? ORDER BY due, id LIMIT ?"
@@ -112,6 +126,35 @@ def claim(db: sqlite3.Connection, owner: str, count: int, *, lease: float, now: 
             taken.append(_take(db, columns[0], found, owner, now + lease))
             _note(db, columns[0], now, "claimed", f"by {owner}, claim {taken[-1].fence}, found {found}")
     return taken
+
+
+def due(db: sqlite3.Connection, now: float, is_gone: Gone = lambda _: False) -> float | None:
+    """When the next row can be claimed; None if all have ended."""
+    if any(_left_behind(db, now, is_gone)):
+        return now
+    states = sorted(set(State) - ENDED)
+    parts = " UNION ALL ".join(["SELECT min(due) AS first FROM rows WHERE state = ?"] * len(states))
+    first: float | None = db.execute(f"SELECT min(first) FROM ({parts})", states).fetchone()[0]
+    return first
+
+
+def _left_behind(db: sqlite3.Connection, now: float, is_gone: Gone) -> list[tuple[int, str]]:
+    """Rows that are free although their time says otherwise, and why: it was given by a clock that was years ahead, or
+    to a process that has ended."""
+    ahead = {State.PLANNED: LONGEST_WAIT, **dict.fromkeys(LEASED, LONGEST_LEASE)}
+    found = [
+        (number, "its time was given by a clock that was ahead")
+        for state, most in ahead.items()
+        for (number,) in db.execute("SELECT id FROM rows WHERE state = ? AND due > ?", (state, now + most))
+    ]
+    which = f"state IN ({_LEASED}) AND due > ? AND due <= ?"
+    between = (now, now + LONGEST_LEASE)
+    owners = db.execute(f"SELECT DISTINCT owner FROM rows WHERE {which}", between).fetchall()
+    for (owner,) in owners:
+        if is_gone(owner):
+            rows = db.execute(f"SELECT id FROM rows WHERE {which} AND owner = ?", (*between, owner))
+            found += [(number, f"{owner} has ended") for (number,) in rows]
+    return found
 
 
 def _take(db: sqlite3.Connection, number: int, found: State, owner: str, until: float) -> Claim:
@@ -188,6 +231,16 @@ def retry(db: sqlite3.Connection, states: Collection[State], now: float) -> int:
     )
     sql = f"UPDATE rows SET state = ?, attempts = 0, due = 0 WHERE {which}"
     return db.execute(sql, (State.PLANNED, *chosen)).rowcount
+
+
+LEFT = f"state IN ({', '.join(repr(str(state)) for state in sorted(ENDED))}) AND checked_out = 1"
+"""Rows that have ended, and whose documents are checked out yet."""
+
+
+def given_back(db: sqlite3.Connection, number: int, now: float) -> None:
+    """The document of a row that has ended is not checked out any more."""
+    if db.execute(f"UPDATE rows SET checked_out = 0 WHERE id = ? AND {LEFT}", (number,)).rowcount:
+        _note(db, number, now, "checkout", "given back")
 
 
 def _state_if_mine(db: sqlite3.Connection, mine: Claim) -> State | None:

@@ -1,11 +1,14 @@
 """Opens the journal's file: makes a new one, refuses what is not for this version, moves a damaged one aside."""
 
+import errno
+import shutil
 import sqlite3
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from asyncupload._targets import irregular
 from asyncupload.errors import JournalError, TargetUnwritable
@@ -17,6 +20,9 @@ from .witness import Witness
 
 PATIENCE = 60.0
 """Seconds to wait for another process's transaction, each of which takes milliseconds unless the process is frozen."""
+
+_WANTS_TO_WRITE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+"""What SQLite says where it may not make the files that it keeps beside one."""
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -99,24 +105,24 @@ def open_file(path: Path, *, existing: bool = False) -> Opened:
         JournalError: It is another program's or a newer version's, or the operating system refuses; or ``existing`` is
             set, and there is none, or a damaged one.
     """
-    if existing and not path.is_file():
-        raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
     try:
+        if existing and not path.is_file():
+            raise JournalError(f"there is no journal {path}; `asyncupload jobs` lists those that there are")
         if kind := irregular(path):  # SQLite would wait for ever for what a pipe holds
             raise JournalError(f"the journal {path} is {kind}: it must be a regular file; name another one")
         if existing:
             return _looked_at(path)
         with held(path, PATIENCE) as lock:
             return _worked_with(path, lock)
-    except (sqlite3.Error, OSError, Damaged) as error:
+    except (sqlite3.Error, OSError, Damaged, TargetUnwritable) as error:
         raise refused(path, error) from error
 
 
 def _looked_at(path: Path) -> Opened:
     last: Witness | None = None
-    with suppress(OSError), held(path) as lock:  # a folder that may not be written to
+    with suppress(OSError, TargetUnwritable), held(path) as lock:  # a folder that may not be written to
         last = witness.read(lock)
-    db = _open(path, thorough=False)
+    db = _open_to_look(path)
     try:
         db.execute("BEGIN")
         state = witness.found(db, path.stat().st_ino)
@@ -125,6 +131,37 @@ def _looked_at(path: Path) -> Opened:
         db.close()
         raise
     return Opened(db, path, state, _notice(path, witness.difference(last, state) if last else ""))
+
+
+def _open_to_look(path: Path) -> sqlite3.Connection:
+    """Also where nothing may be written, as another user's, a copy on a read-only disk or a snapshot."""
+    try:
+        return _open(path, thorough=False)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _WANTS_TO_WRITE:
+            raise
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return _open_unwritten(path)
+    # What its last writer left in the log is read from a copy: only somebody who may write can bring it home.
+    with TemporaryDirectory(prefix="asyncupload-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "journal"
+        shutil.copyfile(path, copy)
+        shutil.copyfile(log, copy.with_name("journal-wal"))
+        with closing(_open(copy, thorough=False)) as db:
+            return _in_memory(db)
+
+
+def _open_unwritten(path: Path) -> sqlite3.Connection:
+    """SQLite looks for no log then, and takes no lock."""
+    return _open(path, thorough=False, where=f"{path.absolute().as_uri()}?mode=ro&immutable=1")
+
+
+def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
+    there = sqlite3.connect(":memory:", isolation_level=None)
+    db.backup(there)
+    there.execute("PRAGMA query_only=ON")
+    return there
 
 
 def _worked_with(path: Path, lock: int) -> Opened:
@@ -196,14 +233,19 @@ def refused(path: Path, error: Exception) -> JournalError:
         case sqlite3.SQLITE_BUSY:
             advice = "another process has kept it locked for too long; is one of them stopped?"
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
-            advice = "make room on its disk, or name a journal on another one, and run again"
+            advice = _NO_ROOM
+        case _ if getattr(error, "errno", 0) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            advice = _NO_ROOM
         case _ if is_damage(error):
             advice = "run again: a damaged journal is moved aside then"
         case _ if isinstance(error, BlockingIOError):
             advice = "another process has been opening or closing it for too long; is one of them stopped?"
         case _:
-            advice = "the journal must be a file that can be written, on a local disk"
+            advice = "the journal must be a file that can be written, on a local disk; name another one by --journal"
     return JournalError(f"cannot use the journal {path}: {error}. Nothing is sent that cannot be recorded: {advice}")
+
+
+_NO_ROOM = "make room on its disk, or name a journal on another one, and run again"
 
 
 def is_damage(error: BaseException) -> bool:
@@ -215,9 +257,9 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, Unreadable | Damaged)
 
 
-def _open(path: Path, *, thorough: bool = True) -> sqlite3.Connection:
+def _open(path: Path, *, thorough: bool = True, where: str = "") -> sqlite3.Connection:
     # The thread that opens it is the only one that uses it. Transactions are begun and ended by hand.
-    db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    db = sqlite3.connect(where or path, timeout=PATIENCE, isolation_level=None, uri=bool(where))
     try:
         _prepare(db, path, thorough=thorough)
     except sqlite3.DatabaseError as error:

@@ -6,6 +6,7 @@ from asyncupload._place import IfExists
 from asyncupload.errors import UsageError
 from asyncupload.settings import MIB
 
+from .owners import LONGEST_LEASE
 from .rows import Row
 
 LONGEST_WAIT = 3600.0
@@ -36,6 +37,10 @@ class LoadOptions:
     sha256: bool = False
     """Whether to compute SHA-256 of every file, in the same pass."""
 
+    check_source: frozenset[str] | None = None
+    """By what a file is held to be the same while it is read, of ``size``, ``mtime`` and ``inode``; None for all that
+    its mount keeps."""
+
     notify: bool = False
     """Whether the server sends e-mails to those who subscribed: for two million files, better not."""
 
@@ -46,10 +51,12 @@ class LoadOptions:
     """Seconds until a file that failed is tried again; doubled with each further attempt, up to an hour."""
 
     lease: float = 60.0
-    """Seconds after which another process may take over what this one has begun, if nothing is heard of it."""
+    """Seconds after which another process may take over what this one has begun, if nothing is heard of it; at most a
+    day. One of the same machine that sees that this one has ended does so at once."""
 
     give_up_after: float = 3600.0
-    """Seconds without any success, while the server is in trouble, after which the load ends. It can be resumed."""
+    """Seconds without any success, while the server is in trouble, or the source is gone, empty or stale, after which
+    the load ends. It can be resumed."""
 
     def if_exists_for(self, row: Row) -> IfExists:
         """What to do about a document that stands at a row's destination: it may be what an earlier run has stored."""
@@ -61,6 +68,8 @@ class LoadOptions:
         for name in ("files", "memory", "attempts", "lease", "retry_after", "give_up_after"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be more than 0")
+        if self.lease > LONGEST_LEASE:
+            raise UsageError(f"lease must be at most {LONGEST_LEASE:.0f} seconds, a day")
         if self.limit_rate is not None and self.limit_rate <= 0:
             raise UsageError("limit_rate must be more than 0")
 

@@ -1,5 +1,5 @@
 """Where journals are kept by default, and what they are called there."""
-# ruff: noqa: PTH100  (names are made here, and the disk is not looked at)
+# ruff: noqa: PTH100, PTH110, PTH112  (names are made here, and the disk is hardly looked at)
 
 import hashlib
 import os
@@ -9,14 +9,26 @@ from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
 
+from asyncupload.errors import JournalError
+
 SUFFIX = ".journal"
 
 _STANDARD_INPUT = "-"
 
 
 def folder() -> Path:
-    """The user's own: ``~/.local/state/asyncupload`` on Linux, and what other systems have for state."""
-    return platformdirs.user_state_path("asyncupload", appauthor=False)
+    """The user's own: ``~/.local/state/asyncupload`` on Linux, and what other systems have for state.
+
+    Raises:
+        JournalError: This user has no home, as one without a name in a container where ``HOME`` is not set.
+    """
+    try:
+        return platformdirs.user_state_path("asyncupload", appauthor=False)
+    except (RuntimeError, KeyError, OSError) as error:
+        raise JournalError(
+            "there is no place to keep journals: this user has no home folder (HOME is not set, and the system knows "
+            "no such user); set HOME or XDG_STATE_HOME to a folder of yours, or name a file by --journal"
+        ) from error
 
 
 def journal(server: str, source: str | os.PathLike[str], destination: str) -> Path:
@@ -24,6 +36,9 @@ def journal(server: str, source: str | os.PathLike[str], destination: str) -> Pa
 
     The server's host may be in either case; the source, a folder or a manifest, may be given from another current
     folder, and ``-`` is standard input; slashes at the ends make no difference.
+
+    Raises:
+        JournalError: There is no place for journals.
     """
     where = os.fspath(source)
     whence = where if where == _STANDARD_INPUT else os.path.abspath(where)
@@ -34,13 +49,16 @@ def journal(server: str, source: str | os.PathLike[str], destination: str) -> Pa
 
 def all_in(path: Path) -> list[Path]:
     """The journals of a folder, by name; ``path`` itself if it is none. Blocks. A folder that is missing has none."""
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # Path's raise where one may not look
         return [path]
     return sorted(path.glob(f"*{SUFFIX}"))
 
 
 def _server(url: str) -> str:
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:  # a client of it says why
+        return url
     return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))
 
 

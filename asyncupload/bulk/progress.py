@@ -15,7 +15,7 @@ class Phase(Enum):
     """The plan is still being read; what is known of it is sent already."""
     SENDING = "sending"
     PAUSED = "paused"
-    """The server is in trouble: one request now and then finds out whether it has passed."""
+    """The server is in trouble, or the source: one file now and then finds out whether it has passed."""
     STOPPING = "stopping"
     """No new file is begun."""
     ENDED = "ended"
@@ -36,8 +36,8 @@ class Waits:
     retry_after: float = 0.0
     """The same, because the server asked for so long a time."""
     pauses: float = 0.0
-    """Because the server had asked another file's request for a time, and of the load itself, while the server was in
-    trouble and no file could begin."""
+    """Because the server had asked another file's request for a time, and of the load itself, while the server or the
+    source was in trouble and no file could begin."""
     restarts: float = 0.0
     """Before files began anew."""
     rate_limit: float = 0.0

@@ -56,7 +56,9 @@ class Queue(Protocol):
 
     Leases are in wall-clock seconds: it is the one clock that several processes share, and that goes on while the
     machine sleeps or starts again. A clock that is set forward ends leases early, which the fence makes harmless: the
-    one who lost a row is told so before it makes a document.
+    one who lost a row is told so before it makes a document. One that was years ahead when it gave a lease keeps
+    nobody out either: a lease that seems to last longer than the longest one is none, and neither is that of a process
+    which is known to have ended.
 
     A call that is cancelled may have been carried out or not. All but `add` can then be left as they are: rows whose
     claim nobody received, and rows that nobody renews, are claimed again.
@@ -89,8 +91,9 @@ class Queue(Protocol):
     async def claim(self, owner: str, count: int, *, lease: float) -> list[Claim]:
         """Take up to ``count`` rows for ``lease`` seconds.
 
-        First those that are left behind (their lease is over; COMMITTING before SENDING), then the planned ones; of
-        each, the one that waits for the longest first. Empty: there is nothing to do now (see `due`).
+        First those that are left behind (their lease is over, or `owners.is_gone` knows that their owner is;
+        COMMITTING before SENDING), then the planned ones; of each, the one that waits for the longest first. Empty:
+        there is nothing to do now (see `due`).
 
         On cancellation: what it took is let go.
         """
@@ -181,6 +184,15 @@ class Queue(Protocol):
     async def retry(self, states: Collection[State] = (State.FAILED,)) -> int:
         """Back to PLANNED, with no attempts counted, all rows in ``states`` (FAILED, SKIPPED) that the plan has no
         problem with. Returns how many."""
+        ...
+
+    async def left(self) -> list[Row]:
+        """Rows that have ended, and whose documents may be checked out yet by those who worked on them: a thousand at
+        most."""
+        ...
+
+    async def note_given_back(self, row: Row) -> None:
+        """The document of such a row is not checked out any more."""
         ...
 
     async def counts(self) -> Mapping[State, Tally]:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 
 from pathspec import GitIgnoreSpec
@@ -68,6 +68,9 @@ class TreeRules:
             _spec(getattr(self, name), name)
 
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Choice:
     """Rules, ready to decide on millions of files."""
 
@@ -75,8 +78,8 @@ class Choice:
         self._rules = rules
         self._include = _spec(rules.include, "include")
         self._exclude = _spec(rules.exclude, "exclude")
-        self._newer = rules.newer_than.timestamp() if rules.newer_than else -inf
-        self._older = rules.older_than.timestamp() if rules.older_than else inf
+        self._newer = _ns(rules.newer_than) if rules.newer_than else -inf
+        self._older = _ns(rules.older_than) if rules.older_than else inf
 
     def wants_folder(self, relative: bytes) -> bool:
         """Whether to look into a folder."""
@@ -91,7 +94,12 @@ class Choice:
         """Which measure leaves a file out, ``size`` or ``age``; empty if none does."""
         if size < self._rules.min_size or (self._rules.max_size is not None and size > self._rules.max_size):
             return "size"
-        return "" if self._newer < mtime_ns / 1e9 < self._older else "age"
+        return "" if self._newer < mtime_ns < self._older else "age"
+
+
+def _ns(moment: datetime) -> int:
+    """Since 1970, exactly: in seconds, the last nanosecond of a day would be the next day's first."""
+    return (moment - _BEGINNING) // timedelta(microseconds=1) * 1000
 
 
 def _spec(patterns: tuple[str, ...], name: str) -> GitIgnoreSpec:

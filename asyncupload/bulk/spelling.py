@@ -16,7 +16,7 @@ def spelled(source: bytes) -> str:
     such an escape every backslash is doubled. A path that has such an escape in its own letters is treated alike. All
     others, nearly all of them, stand there as they are.
     """
-    text = os.fsdecode(source)
+    text = _decoded(source)
     if text.isascii() and "\\" not in text:  # most are, and there are millions of them
         return text
     escaped = text.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode("utf-8")
@@ -27,4 +27,22 @@ def unspelled(text: str) -> bytes:
     """The path that was written down as ``text``. Raises ValueError: it cannot be one."""
     if _MARK.search(text):
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else "\\", text)
-    return os.fsencode(text)
+    return _encoded(text)
+
+
+def as_path(text: str) -> bytes:
+    """A path that stands in a list, as the operating system has it: in its own encoding, or in UTF-8 where that has no
+    way to write it, as in a locale that knows ASCII only."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return _encoded(text)
+
+
+def _decoded(source: bytes) -> str:
+    """The same in every locale: what one has written, another may read."""
+    return os.fsdecode(source) if os.name == "nt" else source.decode("utf-8", "surrogateescape")
+
+
+def _encoded(text: str) -> bytes:
+    return os.fsencode(text) if os.name == "nt" else text.encode("utf-8", "surrogateescape")

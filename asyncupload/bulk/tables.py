@@ -109,6 +109,9 @@ ROW_COLUMNS = (
 )
 
 
+_TOO_MUCH = 1 << 63
+
+
 class Unreadable(Exception):
     """A row is not one that was ever written."""
 
@@ -127,7 +130,21 @@ def plan_of(item: Item, problem: str) -> tuple[Any, ...]:
     """An item's PLANNED_COLUMNS, with the problem that it has here."""
     target = written(item.destination)
     said = _metadata(item.metadata)
-    return (target, place(target), item.size, item.mtime_ns, item.line, said, written(problem), item.fatal)
+    return (
+        target,
+        place(target),
+        item.size,
+        _written_time(item.mtime_ns),
+        item.line,
+        said,
+        written(problem),
+        item.fatal,
+    )
+
+
+def _written_time(mtime_ns: int | None) -> int | bytes | None:
+    """64 bits reach from 1677 to 2262 only, and file systems know other times. SQLite leaves bytes as they are."""
+    return mtime_ns if mtime_ns is None or -_TOO_MUCH <= mtime_ns < _TOO_MUCH else str(mtime_ns).encode()
 
 
 def _metadata(metadata: Metadata) -> str:
@@ -166,7 +183,7 @@ def _row_of(columns: tuple[Any, ...]) -> Row:
             source=source,
             destination=destination,
             size=size,
-            mtime_ns=mtime_ns,
+            mtime_ns=int(mtime_ns) if isinstance(mtime_ns, bytes) else mtime_ns,
             line=line,
             metadata=Metadata(**json.loads(metadata)) if metadata else _NO_METADATA,
             problem=problem,

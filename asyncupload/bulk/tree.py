@@ -1,5 +1,5 @@
 """A folder of files, as the plan of what to send."""
-# ruff: noqa: PTH116, PTH118, PTH208  (paths are bytes here: not every name is text)
+# ruff: noqa: PTH116, PTH118, PTH119, PTH208  (paths are bytes here: not every name is text)
 
 import os
 import stat
@@ -10,13 +10,18 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from asyncupload._cutting import reading
-from asyncupload.errors import UsageError
+from asyncupload.errors import SourceMissing, SourceUnreadable, UsageError
 
 from . import destinations
-from .batches import Steps, batches
+from .batches import Pause, Steps, batches
 from .found import EMPTY, Problem, item, kind, unseen
+from .ground import Blame, Ground, is_missing
 from .rows import Item
 from .rules import Choice, TreeRules
+
+TRIES = 5
+"""Times that a folder or a file in trouble is looked at again, while others are well: the waits add up to half a minute
+where they double from a second."""
 
 
 class _Folder(NamedTuple):
@@ -51,7 +56,8 @@ class Tree:
     """The files below a folder, each one with its destination, in the order of their names' bytes, depth first.
 
     Every entry makes a row, but folders that could be read and what the rules leave out. A folder that cannot be read
-    makes one that has failed, and the others go on.
+    makes one that has failed, and the others go on. While the root is gone, empty, stale or may not be read, there is a
+    `Pause`, and then it goes on where it was.
 
     Memory: the names in the folders from the root to the current one, about 100 bytes each, and one batch of rows. A
     single folder of a million files so takes about 100 MB until it is done.
@@ -70,6 +76,8 @@ class Tree:
         self._to = destinations.folder(to)
         self._rules = rules or TreeRules()
         self._choice = Choice(self._rules)
+        self._ground = Ground()
+        self._tries = 0
         self.left_out: Counter[str] = Counter()
         """What the rules left out so far: files by ``pattern``, ``size`` and ``age``, and ``folder`` for each folder
         that was not entered. It is whole when the items have ended."""
@@ -94,12 +102,16 @@ class Tree:
 
     def _walk(self) -> Steps:
         above = [self._start()]
+        if not above[-1].names:
+            yield Pause(SourceMissing(f"{above[-1].path.decode('utf-8', 'replace')} is empty"), last=True)
         while above:
             if not above[-1].names:
                 above.pop()
                 continue
             sight = self._look(above)
-            if seen := sight.folder():
+            if isinstance(sight, Pause):
+                yield sight
+            elif seen := sight.folder():
                 yield self._enter(sight, seen, above)
             else:
                 yield self._row(sight) if self._wanted(sight) else None
@@ -113,9 +125,11 @@ class Tree:
             seen = os.stat(path)
             if not stat.S_ISDIR(seen.st_mode):
                 raise UsageError(f"{shown} is not a folder; to send one file, upload it by itself")
+            self._ground, self._tries = Ground(path), 0
+            self._ground.stand()
             return _Folder(path, b"", _identity(seen), _names(path))
 
-    def _look(self, above: list[_Folder]) -> _Sight:
+    def _look(self, above: list[_Folder]) -> _Sight | Pause:
         """See what stands at the next name of the innermost folder."""
         folder = above[-1]
         name = folder.names.pop()
@@ -124,12 +138,28 @@ class Tree:
         try:
             seen = os.lstat(path)
         except OSError as error:
-            return _Sight(path, relative, None, unseen(error))
+            pause = self._trouble(path, error, folder)
+            return _Sight(path, relative, None, unseen(error)) if pause is None else pause
+        self._tries = 0
         if not stat.S_ISLNK(seen.st_mode):
             return _Sight(path, relative, seen, None)
         if not self._rules.follow_symlinks:
             return _Sight(path, relative, None, _pass("it is a symbolic link, and links are not followed"))
         return _Sight(path, relative, *self._follow(path, above))
+
+    def _trouble(self, path: bytes, error: OSError, folder: _Folder) -> Pause | None:
+        """A pause, after which what could not be looked at is looked at again; None if that would not help."""
+        blame = self._ground.blame(path, error)
+        if blame is Blame.FILE or (blame is not Blame.ALL and isinstance(error, PermissionError)):
+            return None
+        self._tries += blame is not Blame.ALL
+        if self._tries > TRIES:
+            return None
+        folder.names.append(os.path.basename(path))
+        kind_ = SourceMissing if is_missing(error) else SourceUnreadable
+        said = kind_(f"{path.decode('utf-8', 'replace')} cannot be looked at: {error.strerror or error}")
+        said.__cause__ = error
+        return Pause(said)
 
     def _follow(self, path: bytes, above: list[_Folder]) -> tuple[os.stat_result | None, Problem | None]:
         """What is at the other end of a link, or why nobody goes there."""
@@ -144,7 +174,7 @@ class Tree:
             return None, _pass("it is a symbolic link out of the tree")
         return seen, None
 
-    def _enter(self, sight: _Sight, seen: os.stat_result, above: list[_Folder]) -> Item | None:
+    def _enter(self, sight: _Sight, seen: os.stat_result, above: list[_Folder]) -> Item | Pause | None:
         """Go into a folder, if it is wanted. A row if it cannot be read."""
         if not self._choice.wants_folder(sight.relative):
             self.left_out["folder"] += 1
@@ -152,6 +182,8 @@ class Tree:
         try:
             names = _names(sight.path)
         except OSError as error:
+            if (pause := self._trouble(sight.path, error, above[-1])) is not None:
+                return pause
             text = f"the folder cannot be read, and nothing in it was seen: {error.strerror or error}"
             return self._row(_Sight(sight.path, sight.relative, None, Problem(text, fatal=True)))
         above.append(_Folder(sight.path, sight.relative, _identity(seen), names))

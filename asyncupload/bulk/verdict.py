@@ -7,6 +7,7 @@ from asyncupload.errors import (
     AccessDenied,
     AlreadyExists,
     AsyncUploadError,
+    ConnectFailed,
     EmptySource,
     ForeignReply,
     LoginRefused,
@@ -42,10 +43,6 @@ _GATEWAY_REFUSALS = frozenset({401, 403, 407})
 """By something between us and the server. For one file it may be its content; for a request without any it is us."""
 
 _BY_KIND: tuple[tuple[type[AsyncUploadError], Verdict], ...] = (
-    (LoginRefused, Verdict.STOP),
-    (TicketRefused, Verdict.STOP),
-    (TLSFailed, Verdict.STOP),
-    (Redirected, Verdict.STOP),
     (EmptySource, Verdict.SKIP),
     (UsageError, Verdict.GIVE_UP),
     (SourceMissing, Verdict.GIVE_UP),
@@ -68,6 +65,10 @@ def verdict(error: AsyncUploadError) -> Verdict:
     """The meaning of ``error``, with which the upload of one file ended."""
     if isinstance(error, SourceUnreadable) and _forbidden(error):
         return Verdict.GIVE_UP
+    if isinstance(error, LoginRefused | TicketRefused):
+        return Verdict.STOP if error.certain else Verdict.TROUBLE
+    if isinstance(error, TLSFailed | Redirected):
+        return Verdict.STOP if error.first_contact else Verdict.TROUBLE
     for kind, found in _BY_KIND:
         if isinstance(error, kind):
             return found
@@ -75,9 +76,16 @@ def verdict(error: AsyncUploadError) -> Verdict:
 
 
 def stops(error: AsyncUploadError) -> bool:
-    """Whether ``error``, with which a request ended that has nothing to do with any file, ends the load."""
-    refused = isinstance(error, ForeignReply) and error.status in _GATEWAY_REFUSALS
+    """Whether ``error``, with which a request ended that has nothing to do with any file, ends the load: a server that
+    was understood before is waited for, whatever it says now, but for what is certain."""
+    refused = isinstance(error, ForeignReply) and error.status in _GATEWAY_REFUSALS and error.first_contact
     return refused or verdict(error) is Verdict.STOP
+
+
+def blames_nobody(error: Exception) -> bool:
+    """Whether what a file met cannot be its own fault, though the server answers again by now."""
+    refused_to_all = isinstance(error, ForeignReply) and error.of_all
+    return refused_to_all or isinstance(error, ConnectFailed | Redirected | LoginRefused | TicketRefused)
 
 
 def _forbidden(error: BaseException | None) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from asyncupload.errors import (
     NotFound,
     OutcomeUnknown,
     ServerError,
+    TransportError,
     UsageError,
 )
 from asyncupload.events import ChunkSent, Committing, Event, Failed, Receipt, Restarted, Times, not_kept
@@ -33,6 +34,7 @@ from .ends import End
 from .folders import Folders
 from .notes import Notes
 from .options import LoadOptions
+from .owners import age, moment
 from .queue import Claim, Queue
 from .rows import Facts, Metadata, State
 from .verdict import Verdict, verdict
@@ -105,6 +107,8 @@ class Work:
             raise
         except AsyncUploadError as error:
             unsettled = self._asking or isinstance(error, OutcomeUnknown)
+            if self._notes.held and not unsettled:
+                await self._give_back_left()
             return End(verdict=self._verdict(error), error=error, unsettled=unsettled)
         except Exception as error:  # noqa: BLE001  (a fault of the program's, which must not cost the other files)
             self._log.error("work_failed", exc_info=True)
@@ -116,6 +120,15 @@ class Work:
             raise
         finally:
             self._note_commit(begins=False)
+
+    async def _give_back_left(self) -> None:
+        """The document may be checked out since an earlier attempt, and this one did not come so far: as when the file
+        is gone. Nobody else may wait for it meanwhile."""
+        try:
+            await self._client.give_back(self._row.item.destination)
+            await self._notes.given_back()
+        except (ServerError, TransportError, UsageError) as error:  # the row keeps it, and the next run tries again
+            self._log.warning("checkout_left", reason=str(error))
 
     def _verdict(self, error: AsyncUploadError) -> Verdict:
         """What only the way so far can tell of an error comes first."""
@@ -149,7 +162,7 @@ class Work:
             return End(receipt=receipt)
         await self._delete_left_handler()
         source = WatchedSource(
-            PathSource(os.fsdecode(self._row.item.source)),
+            PathSource(os.fsdecode(self._row.item.source), check=self._options.check_source),
             self._bench.rate,
             hashed=self._options.sha256,
             threads=self._bench.hashing,
@@ -161,10 +174,12 @@ class Work:
     async def _taken_up(self) -> Receipt | None:
         """What became of a request to store that an earlier owner wrote down."""
         facts: dict[str, Any] = json.loads(self._row.commit)
-        self._may_be_running = time.time() - float(facts.pop("at")) < self._client.settings.timeouts.finalize
-        await self._queue.committing(self._claim, self._row.commit, lease=self._options.lease)
+        if (passed := age(facts)) is None:  # nobody knows when it left: it is waited for as if it left now
+            facts |= moment()
+        self._may_be_running = (passed or 0.0) < self._client.settings.timeouts.finalize
+        await self._queue.committing(self._claim, json.dumps(facts), lease=self._options.lease)
         return await self._client.resume_commit(
-            Commit(**facts),
+            Commit(**{field.name: facts[field.name] for field in fields(Commit) if field.name in facts}),
             properties=self._properties(),
             checkpoints=self._notes,
             may_be_running=self._may_be_running,

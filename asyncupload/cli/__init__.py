@@ -83,7 +83,16 @@ def _ended(arguments: Sequence[str] | None) -> int:
     except click.Abort:  # Ctrl-C outside of a transfer, as at the prompt for the password
         terminal.warn("asyncupload: interrupted")
         return 130
-    except Exception:  # noqa: BLE001  (a fault of the program's, whose text may be anybody's too)
+    except Exception as error:  # noqa: BLE001  (a fault of the program's, whose text may be anybody's too)
+        return _surrounded(error)
+    return result if isinstance(result, int) else 0
+
+
+def _surrounded(error: Exception) -> int:
+    from .surroundings import told  # noqa: PLC0415  (not for those whom nothing befalls)
+
+    if not (words := told(error)):
         terminal.blame()
         return 1
-    return result if isinstance(result, int) else 0
+    terminal.warn(f"asyncupload: {words}")
+    return 2

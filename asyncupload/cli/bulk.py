@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from asyncupload.bulk import places
 from asyncupload.bulk.manifest import STANDARD_INPUT, Manifest
 from asyncupload.bulk.options import LoadOptions
-from asyncupload.bulk.regular import require_regular
+from asyncupload.bulk.regular import require_regular, require_writable
 from asyncupload.bulk.rules import TreeRules
 from asyncupload.bulk.tree import Tree
 from asyncupload.errors import AsyncUploadError, UsageError
@@ -22,7 +23,7 @@ from .amounts import bytes_of
 from .foretell import foretold
 from .job import Items, Job, LeftOut, Plan
 from .load import loaded
-from .options import Connection, Voice, connection_options, option, voice_options
+from .options import Connection, Voice, check_source_option, connection_options, option, voice_options
 from .running import Interrupted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -36,7 +37,12 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     "--manifest",
     type=click.Path(exists=True, allow_dash=True, dir_okay=False),
     metavar="FILE",
-    help="Send what this list names (CSV or JSONL, - for standard input).",
+    help="Send what this list names (CSV, JSON or .xlsx; - for standard input).",
+)
+@option(
+    "--manifest-encoding",
+    metavar="NAME",
+    help="How the list is written if that is not Unicode, as windows-1252.",
 )
 @option(
     "--journal",
@@ -88,6 +94,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     help="With a document that is there: skip it if it is equal, add a version, or fail.",
 )
 @option("--sha256", is_flag=True, help="Compute the SHA-256 of every file, in the same pass.")
+@check_source_option
 @option("--notify", is_flag=True, help="Let the server send e-mails to those who subscribed.")
 @option("--attempts", type=click.IntRange(min=1), default=5, show_default=True, help="Per file, over all runs.")
 @option(
@@ -104,7 +111,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
     metavar="SECONDS",
     default=3600.0,
     show_default=True,
-    help="With a server in trouble, and no file stored meanwhile.",
+    help="With a server or a source in trouble, and no file stored meanwhile.",
 )
 @option(
     "--grace",
@@ -153,6 +160,8 @@ def _job(connection: Connection, named: tuple[str, ...], voice: Voice, given: di
         raise UsageError(f"the journal {journal} must end in {places.SUFFIX}; asyncupload jobs finds it by that")
     written = {"journal": journal, "ledger": given["ledger"], "report": given["report"]}
     _require_files(written)
+    if not given["dry_run"]:
+        require_writable(journal)
     items, left_out = _planned(source, destination, [*written.values()], given)
     return Job(
         connection=connection,
@@ -210,7 +219,8 @@ def _planned(source: str, destination: str, own: list[Path | None], given: dict[
         return tree.items, tree.left_out.total
     if rules != TreeRules():
         raise UsageError("a manifest says itself what is sent: --include and the like choose from a folder")
-    return Manifest(given["manifest"], to=destination, root=source or None).items, lambda: 0
+    listed = Manifest(given["manifest"], to=destination, root=source or None, encoding=given["manifest_encoding"])
+    return listed.items, lambda: 0
 
 
 def _spared(path: Path, source: Path) -> list[str]:
@@ -225,5 +235,13 @@ def _spared(path: Path, source: Path) -> list[str]:
 def _rules(given: dict[str, Any]) -> TreeRules:
     chosen = {name: given[name] for name in _OF_TREES}
     for name in ("newer_than", "older_than"):
-        chosen[name] = chosen[name] and chosen[name].astimezone()
+        chosen[name] = chosen[name] and _here(chosen[name])
     return TreeRules(**chosen)
+
+
+def _here(moment: datetime) -> datetime:
+    """A moment by the clock on the wall. In the first and the last year that there are, no zone can be asked."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return moment.replace(tzinfo=UTC)

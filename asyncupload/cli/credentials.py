@@ -6,14 +6,15 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from asyncupload import _signals
-from asyncupload._secret import Secret
+from asyncupload._secret import Secret, first_line, unmarked
 from asyncupload.errors import UsageError
 
 
@@ -89,26 +90,56 @@ class Origins:
         """What to use, for whoever has given none."""
         return f"set {self.variable}, or give --{self.word}-file or --{self.word}-command"
 
-    def find(self) -> Secret | None:
-        """The secret; None if no place is given.
+    def find(self, warn: Callable[[str], None] = lambda _: None) -> Secret | None:
+        """The secret; None if no place is given. Byte order marks and line ends are no part of it.
 
         Blocks, and may run a command: to be called where a Ctrl-C still ends that.
+
+        Args:
+            warn: Told what was found around it, if that is not what is usual there.
 
         Raises:
             UsageError: The place that is given does not have it.
         """
         if self.program is not None:
-            option = f"--{self.word}-command"
+            where = f"--{self.word}-command"
             with _signals.asking():
-                found = _first_line(self.program.output(option), locale.getpreferredencoding(do_setlocale=False))
-            return found or self._fail(option)
-        if self.file is not None:
+                secret, marked = _first_line(self.program.output(where), _of_the_locale(), "utf-8")
+            found = f"{where} gave no {self.word} in its first line: that"
+        elif self.file is not None:
             where = f"the {self.word} file {self.file}"
-            return _first_line(_content_of(self.file, where), "utf-8") or self._fail(where)
-        return Secret(os.environ[self.variable]) if os.environ.get(self.variable) else None
+            secret, marked = _first_line(_content_of(self.file, where), "utf-8")
+            found = f"{where} gave no {self.word} in its first line: that"
+        elif os.environ.get(self.variable):
+            where, found = self.variable, f"{self.variable} gives no {self.word}: what is set there"
+            secret, marked = _set(self.variable)
+        else:
+            return None
+        if secret is None:
+            raise UsageError(f"{found} is empty, or no text; write it as UTF-8")
+        if marked:
+            warn(f"{where} has a line end or a byte order mark, which is not taken for a part of the {self.word}")
+        return secret
 
-    def _fail(self, where: str) -> NoReturn:
-        raise UsageError(f"{where} gave no {self.word} in its first line: that is empty, or no text")
+
+def _of_the_locale() -> str:
+    return locale.getpreferredencoding(do_setlocale=False)
+
+
+def _first_line(content: bytes, *encodings: str) -> tuple[Secret | None, bool]:
+    """The secret in it, None if there is none, and whether there is a mark to be told of: every file ends a line."""
+    line, marked = first_line(content, *encodings)
+    return (Secret(line) if line else None), marked
+
+
+def _set(variable: str) -> tuple[Secret | None, bool]:
+    """What the environment has. Its bytes are UTF-8 nearly everywhere, also where the locale does not say so."""
+    text = os.environ[variable]
+    with suppress(UnicodeError):
+        text = os.fsencode(text).decode("utf-8")
+    found = unmarked(text)
+    is_text = found.isascii() or not any("\ud800" <= character <= "\udfff" for character in found)
+    return (Secret(found) if found and is_text else None), found != text
 
 
 def _content_of(file: Path, where: str) -> bytes:
@@ -116,15 +147,6 @@ def _content_of(file: Path, where: str) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UsageError(f"{where} cannot be read: {error}") from error
-
-
-def _first_line(content: bytes, encoding: str) -> Secret | None:
-    """None if there is none. An error of the decoder's would have all of it."""
-    line = content.partition(b"\n")[0].rstrip(b"\r")
-    try:
-        return Secret(line.decode(encoding)) if line else None
-    except UnicodeDecodeError:
-        return None
 
 
 def refusing(word: str, variable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from asyncupload.bulk.batches import Pause
 from asyncupload.bulk.forecast import Forecast, forecasts
 from asyncupload.bulk.journal import Journal
 
@@ -33,9 +34,14 @@ def foretold(job: Job) -> int:
                 await own.copy_to(scratch)
         async with opened(client, scratch) as (journal, threads):
             reading = await journal.begin_plan()
+            emptied = False
             async for items in job.plan.items(threads):
+                if isinstance(items, Pause) and not items.last:
+                    raise items.error
+                emptied = isinstance(items, Pause)
                 await journal.add(items, reading)
-            await journal.end_plan(reading)
+            if not emptied:
+                await journal.end_plan(reading)
             async for forecast in forecasts(client, journal, job.options):
                 counts[forecast.fate] += 1
                 _show(forecast, job.voice)

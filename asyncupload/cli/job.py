@@ -83,7 +83,10 @@ def make_default_folder(path: Path) -> None:
 
     Blocks. Any other folder is the user's to make.
     """
-    folder = places.folder()
+    try:
+        folder = places.folder()
+    except JournalError:  # it is another one then, or would have been refused already
+        return
     if path.parent != folder:
         return
     try:

@@ -1,5 +1,7 @@
 """``asyncupload jobs``: which loads there are, and how far they have come."""
 
+import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,25 @@ from .running import Interrupted
 @voice_options
 def jobs(journals: tuple[Path, ...], voice: Voice) -> int:
     """List the journals of loads: those in the folder that is theirs by default, and those that are named."""
-    paths = _found(journals)
-    if not paths:
-        return results.fact(voice, {"status": "journals", "journals": 0}, f"no journals in {places.folder()}")
     try:
+        paths = _found(journals)
+        if not paths:
+            return results.fact(voice, {"status": "journals", "journals": 0}, f"no journals in {places.folder()}")
         return max(_told(path, voice) for path in paths)
+    except JournalError as error:
+        return results.failed(error, "", voice)
     except Interrupted as signal:
         return results.interrupted(signal, "interrupted", "", voice)
 
 
 def _found(named: tuple[Path, ...]) -> list[Path]:
-    """Each once. A name that stands for nothing is kept, so that it is said."""
-    found = places.all_in(places.folder())
+    """Each once. A name that stands for nothing is kept, so that it is said. Where some are named, there need be no
+    folder of one's own."""
+    found: list[Path] = []
+    with suppress(JournalError) if named else nullcontext():
+        found += places.all_in(places.folder())
     for path in named:
-        found += places.all_in(path) if path.exists() else [path]
+        found += places.all_in(path) if os.path.exists(path) else [path]  # noqa: PTH110  (Path's raises)
     return list(dict.fromkeys(path.absolute() for path in found))
 
 

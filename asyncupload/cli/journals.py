@@ -31,7 +31,10 @@ def looked_at(path: Path, look: Callable[[Journal], Awaitable[T]]) -> T:
 
 def local_time(seconds: float) -> str:
     """As the clock on the wall showed it, with its distance from UTC."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+    except (OverflowError, ValueError, OSError):  # of a clock that was far off
+        return f"{seconds:.0f} s since 1970"
 
 
 def numbers(counts: Mapping[State, Tally]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import anyio
 
 from asyncupload._raised import raise_kept
 from asyncupload.bulk import report
+from asyncupload.bulk.disks import network_of
 from asyncupload.bulk.ends import End
 from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.ledger import Ledger
@@ -43,6 +44,11 @@ def loaded(job: Job) -> int:
         report.require_usable(job.report)
     client = job.client()
     make_default_folder(job.journal)
+    if kind := network_of(job.journal):
+        terminal.warn(
+            f"asyncupload: the journal {job.journal} is on a network file system ({kind}), where two machines can "
+            "damage it; name one on a local disk by --journal"
+        )
 
     signals = Signals()
     teller = _Teller(job)

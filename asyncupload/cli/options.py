@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from asyncupload import _signals
-from asyncupload._secret import Secret
+from asyncupload._file import CHECKS
+from asyncupload._secret import Secret, unmarked
 from asyncupload.errors import UsageError
 from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
@@ -53,14 +54,14 @@ class Tls:
     key_password: Origins
     minimum: Literal["1.2", "1.3"] | None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, warn: Callable[[str], None]) -> dict[str, Any]:
         """Of a client. The key's password is looked for only where there is a certificate: the environment may have it
         for other servers."""
         return {
             "ca_file": self.ca_file,
             "client_cert": self.client_cert,
             "client_key": self.client_key,
-            "client_key_password": self.key_password.find() if self.client_cert else None,
+            "client_key_password": self.key_password.find(warn) if self.client_cert else None,
             "tls_min": self.minimum,
         }
 
@@ -87,27 +88,31 @@ class Connection:
         from asyncupload._address import endpoint, first_warning  # noqa: PLC0415  (not for those who get no further)
         from asyncupload.client import Client  # noqa: PLC0415
 
+        def warn(text: str) -> None:
+            if not voice.quiet:
+                terminal.warn(f"asyncupload: {text}")
+
         warning = first_warning(endpoint(self.server))
-        if warning is not None and not voice.quiet:
-            terminal.warn(f"asyncupload: {warning}")
-        ticket = self.ticket.find()
+        if warning is not None:
+            warn(warning)
+        ticket = self.ticket.find(warn)
         if ticket is None and not self.user:
             raise UsageError(
                 f"who are you? give --user (or {PREFIX}USER) and a password; or, for a ticket, {self.ticket.named}"
             )
         return Client(
             self.server,
-            user=None if ticket else self.user,
-            password=None if ticket else self.password.find() or self._asked(),
+            user=None if ticket or self.user is None else unmarked(self.user),
+            password=None if ticket else self.password.find(warn) or self._asked(),
             ticket=ticket,
-            **self.tls.arguments(),
+            **self.tls.arguments(warn),
             settings=settings,
         )
 
     def _asked(self) -> Secret:
         if sys.stdin is not None and sys.stdin.isatty() and terminal.watched():
             with _signals.asking():
-                return Secret(terminal.ask_secret(f"Password of {self.user}"))
+                return Secret(unmarked(terminal.ask_secret(f"Password of {self.user}")))
         raise UsageError(f"no password: {self.password.named}")
 
 
@@ -204,6 +209,28 @@ def give_up_option(command: Command) -> Command:
         return command(retries=Retries(give_up_after=give_up_after, first_attempts=None), **rest)
 
     return wrapped
+
+
+def _checks(text: str) -> frozenset[str] | None:
+    names = frozenset(name.strip().lower() for name in text.split(","))
+    if names == {"auto"}:
+        return None
+    if not names <= {*CHECKS}:
+        raise click.BadParameter(f"it is a list of {', '.join(CHECKS)}; or auto")
+    return names
+
+
+def check_source_option(command: Command) -> Command:
+    """Adds ``--check-source``, handed to the command as ``check_source``."""
+    return option(
+        "--check-source",
+        type=_checks,
+        metavar="LIST",
+        default="auto",
+        show_default=True,
+        help="By what a file is held to be the same while it is read: size,mtime,inode or some of them; auto finds out "
+        "what its file system keeps.",
+    )(command)
 
 
 def encoding_option(command: Command) -> Command:

@@ -19,6 +19,7 @@ from asyncupload.errors import (
     LoginRefused,
     NotAFile,
     OutcomeUnknown,
+    SourceError,
     SourceMissing,
     StoredDifferently,
     TicketRefused,
@@ -279,6 +280,8 @@ def _files(count: int) -> str:
 
 
 def _code_of(last: Progress, error: Exception | None) -> int:
+    if isinstance(error, SourceError):  # it was there when the load began, so nothing was named wrongly
+        return 1
     if isinstance(error, AsyncUploadError):
         return exit_code(error)
     if last.counts[State.FAILED].rows or last.cancelled:

@@ -1,11 +1,14 @@
 """``asyncupload upload``: one file, or what comes on standard input."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import click
 
 from asyncupload._place import IfExists
+from asyncupload._shield import undisturbed
 from asyncupload.client import Client
+from asyncupload.errors import Leftover
 from asyncupload.events import Listener, Receipt
 from asyncupload.properties import Properties
 from asyncupload.settings import Retries, Settings
@@ -14,6 +17,7 @@ from . import results
 from .options import (
     Connection,
     Voice,
+    check_source_option,
     chunk_size_option,
     connection_options,
     encoding_option,
@@ -23,7 +27,11 @@ from .options import (
 )
 from .properties import properties_options
 from .source import opened, title
+from .traces import Trace
 from .transfer import Watch, transferred
+
+WRITING = 5.0
+"""Seconds for writing down how an upload has ended."""
 
 
 @click.command()
@@ -41,6 +49,7 @@ from .transfer import Watch, transferred
     help="With a document that is there: add a version, fail, or skip it if it is equal.",
 )
 @option("--version-comment", default="", metavar="TEXT", help="Kept by the server with the version.")
+@check_source_option
 @properties_options
 @voice_options
 def upload(
@@ -52,6 +61,7 @@ def upload(
     encoding: Literal["auto", "multipart", "form", "soap"],
     if_exists: IfExists,
     version_comment: str,
+    check_source: frozenset[str] | None,
     properties: Properties,
     voice: Voice,
 ) -> int:
@@ -59,14 +69,23 @@ def upload(
     watch = Watch("interrupted while the server was asked to store the document: look whether it is there")
 
     async def work(client: Client, show: Listener) -> Receipt:
-        return await client.upload(
-            await opened(source),
-            to=destination,
-            if_exists=if_exists,
-            version_comment=version_comment,
-            properties=properties,
-            on_event=watch.of(show),
-        )
+        trace = Trace(connection.server, destination)
+        await trace.begin(client)
+        left: Sequence[Leftover] = ()
+        try:
+            receipt = await client.upload(
+                await opened(source, check_source),
+                to=destination,
+                if_exists=if_exists,
+                version_comment=version_comment,
+                properties=properties,
+                checkpoints=trace,
+                on_event=watch.of(show),
+            )
+            left = receipt.left
+        finally:
+            await undisturbed(trace.end([*left, *watch.left()]), grace=WRITING)
+        return receipt
 
     return transferred(
         connection,

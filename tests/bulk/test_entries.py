@@ -93,8 +93,6 @@ BAD_CSV: list[tuple[bytes, int, str]] = [
     (b"source,destination,comment,Size\n", 1, "unknown: 'comment', 'size'; there are source, destination,"),
     (b"source,destination,source\n", 1, "there more than once: source"),
     (b'source,"destination\n', 1, "it is not CSV: unexpected end of data"),
-    ("source,destination\n".encode("utf-16"), 1, "it is written in UTF-16; save it as UTF-8"),
-    (b"source,destination\ra,/F/a\r", 1, "it is not CSV"),
     (HEADER + GOOD + b"a.txt\n", 3, "it has 1 fields, and the header has 2"),
     (HEADER + GOOD + b"a,/F/a,more\n", 3, "it has 3 fields, and the header has 2"),
     (HEADER + GOOD + b",/F/a\n", 3, "the source is empty"),
@@ -211,4 +209,4 @@ def test_any_bytes_are_read_to_their_end_with_their_lines_in_order(content: byte
     found = read(content)
 
     assert [thing.line for thing in found] == sorted({thing.line for thing in found})
-    assert all(1 <= thing.line <= content.count(b"\n") + 1 for thing in found)
+    assert all(1 <= thing.line <= content.count(b"\n") + content.count(b"\r") + 1 for thing in found)

@@ -675,4 +675,4 @@ async def test_a_row_tells_what_was_left_on_the_server_with_its_document(
         await load(client, journal, items)
     (row,) = await rows_of(journal)
     assert row.state is State.STORED
-    assert f"UnLock {TO}/a.bin" in row.reason
+    assert f"asyncupload discard {TO}/a.bin" in row.reason

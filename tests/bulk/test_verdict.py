@@ -56,12 +56,12 @@ TABLE: dict[type[AsyncUploadError], Verdict] = {
     TargetUnwritable: Verdict.AGAIN,
     TransportError: Verdict.TROUBLE,
     ConnectFailed: Verdict.TROUBLE,
-    TLSFailed: Verdict.STOP,
+    TLSFailed: Verdict.TROUBLE,
     ConnectionLost: Verdict.TROUBLE,
     TimedOut: Verdict.TROUBLE,
     ChunkDamaged: Verdict.TROUBLE,
     ForeignReply: Verdict.TROUBLE,
-    Redirected: Verdict.STOP,
+    Redirected: Verdict.TROUBLE,
     ServerError: Verdict.AGAIN,
     LoginRefused: Verdict.STOP,
     TicketRefused: Verdict.STOP,
@@ -128,12 +128,28 @@ def test_a_gateway_that_refuses_one_file_may_mean_its_content_and_one_that_refus
     """Fault 51."""
     error = ForeignReply("refused", status=status)
     assert verdict(error) is Verdict.TROUBLE
+    assert not stops(error)
+    error.first_contact = True
     assert stops(error)
 
 
-@pytest.mark.parametrize("error", [LoginRefused("no"), TicketRefused("no"), TLSFailed("no")])
+@pytest.mark.parametrize("error", [LoginRefused("no"), TicketRefused("no")])
 def test_what_no_other_file_would_survive_ends_the_load(error: AsyncUploadError) -> None:
     assert stops(error)
+
+
+@pytest.mark.parametrize("error", [TLSFailed("no"), Redirected("elsewhere", status=302)])
+def test_what_was_never_a_server_ends_it_and_what_was_understood_before_is_waited_for(error: AsyncUploadError) -> None:
+    assert not stops(error)
+    error.first_contact = True
+    assert stops(error)
+
+
+@pytest.mark.parametrize("error", [LoginRefused("no"), TicketRefused("no")])
+def test_a_login_that_was_good_before_is_not_given_up_for_one_refusal(error: LoginRefused | TicketRefused) -> None:
+    error.certain = False
+    assert verdict(error) is Verdict.TROUBLE
+    assert not stops(error)
 
 
 @pytest.mark.parametrize("error", [ConnectFailed("no"), TimedOut("late"), ForeignReply("busy", status=503)])

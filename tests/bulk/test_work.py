@@ -35,6 +35,7 @@ from asyncupload.bulk.journal import Journal
 from asyncupload.bulk.options import LoadOptions
 from asyncupload.bulk.queue import Claim
 from asyncupload.bulk.rows import Item, Metadata, Row, State
+from asyncupload.bulk.tidying import give_back_left
 from asyncupload.bulk.verdict import Verdict
 from asyncupload.bulk.watched import Rate
 from asyncupload.bulk.work import Bench, Work
@@ -343,6 +344,62 @@ async def test_a_left_check_out_is_given_back(desk: Desk) -> None:
     assert row.state is State.STORED
     assert not row.checked_out
     await assert_nothing_left(desk.server)
+
+
+async def test_a_left_check_out_is_given_back_although_the_file_is_gone(desk: Desk) -> None:
+    """imagej/imagej2#59: nobody else could work on the document."""
+    await desk.client.create_folder(TO)
+    await desk.client.upload(b"older", to=DOCUMENT)
+    await desk.server.set_checkout(DOCUMENT, "demo")
+    await desk.planned()
+    await desk.left(held=True)
+    (desk.files.folder / NAME).unlink()
+    end, row = await desk.work()
+    assert isinstance(end.error, SourceMissing)
+    assert not row.checked_out
+    await assert_nothing_left(desk.server)
+
+
+async def test_a_left_check_out_that_is_somebody_elses_by_now_is_let_alone(desk: Desk) -> None:
+    await desk.client.create_folder(TO)
+    await desk.client.upload(b"older", to=DOCUMENT)
+    await desk.server.set_checkout(DOCUMENT, "anna")
+    await desk.planned()
+    await desk.left(held=True)
+    (desk.files.folder / NAME).unlink()
+    await desk.work()
+    assert await desk.server.checkouts() == {DOCUMENT: "anna"}
+
+
+async def test_the_next_run_gives_back_what_rows_that_have_ended_hold(desk: Desk) -> None:
+    """owncloud/core#17254: the server did not answer when it should have been given back."""
+    await desk.client.create_folder(TO)
+    await desk.client.upload(b"older", to=DOCUMENT)
+    await desk.planned()
+    desk.script["UnLock"] = "refuse-502"
+    await desk.work()
+    await desk.journal.end_plan(await desk.journal.begin_plan() + 1)
+    row = await desk.row()
+    if row.state is not State.STORED:
+        await desk.journal.park(await desk.claim(), "given up")
+    assert (await desk.row()).checked_out
+    assert await desk.server.checkouts() == {DOCUMENT: "demo"}
+    await give_back_left(desk.journal, desk.client)
+    assert (await desk.row()).checked_out, "the server does not answer yet"
+    desk.script.clear()
+    await give_back_left(desk.journal, desk.client)
+    assert not (await desk.row()).checked_out
+    assert await desk.server.checkouts() == {}
+    assert await desk.journal.left() == []
+
+
+async def test_a_row_whose_document_may_be_checked_out_is_not_forgotten(desk: Desk) -> None:
+    await desk.planned()
+    claim = await desk.claim()
+    await desk.journal.note_checkout(claim, held=True)
+    await desk.journal.release(claim, reason="interrupted")
+    await desk.journal.end_plan(await desk.journal.begin_plan() + 1)
+    assert (await desk.row()).checked_out
 
 
 async def test_a_left_commit_that_came_about_is_found_and_no_byte_goes_again(desk: Desk) -> None:

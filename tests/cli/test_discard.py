@@ -5,6 +5,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from .commands import Ended, end, start
 from .conftest import CHUNK, PASSWORD, Here, Server
 
@@ -45,6 +47,92 @@ def test_each_handler_has_a_result_of_its_own_and_the_highest_code_is_the_exit_c
     assert third == {"status": "discarded", "handler": UNKNOWN.upper()}
     assert server.calls("DeleteUploadHandler") == 2
     assert server.calls("AuthenticateUser") == 1
+
+
+def killed(server: Server, file: Path, env: dict[str, str]) -> None:
+    """An upload of a version, killed in the middle."""
+    assert here_once(file, env) == 0
+    stalled = server.calls("UploadFileChunk") + 2
+    server.faults[("UploadFileChunk", stalled)] = "stall"
+    process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, env=env)
+    server.wait_for("UploadFileChunk", stalled)
+    process.kill()
+    end(process)
+    assert server.document("/Library/a.bin").checkout is not None
+    assert server.left() == 1
+
+
+def here_once(file: Path, env: dict[str, str]) -> int:
+    return end(start("upload", file, "/Library/a.bin", env=env)).code
+
+
+@pytest.fixture
+def env(server: Server, tmp_path: Path) -> dict[str, str]:
+    return {**server.login, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def test_a_check_out_that_a_killed_upload_has_left_is_given_back_by_path(
+    server: Server, file: Path, here: Here, env: dict[str, str], tmp_path: Path
+) -> None:
+    """imagej/imagej2#59. From another machine, which has nothing written down."""
+    killed(server, file, env)
+    elsewhere = {**env, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    assert here("upload", file, "/Library/a.bin", env=elsewhere).code == 1
+    assert server.document("/Library/a.bin").checkout is not None
+    ended = here("discard", "/Library/a.bin", env=elsewhere)
+    assert ended == (0, "gave /Library/a.bin back\n", "")
+    assert server.document("/Library/a.bin").checkout is None
+    ended = here("discard", "/Library/a.bin", "--json", env=elsewhere)
+    assert said(ended) == [{"status": "discarded", "path": "/Library/a.bin", "checked_out": False}]
+    again = here("upload", file, "/Library/a.bin", env=elsewhere)
+    assert again.code == 0, again.err
+
+
+def test_the_next_upload_of_the_same_document_takes_away_what_a_killed_one_has_left(
+    server: Server, file: Path, here: Here, env: dict[str, str], tmp_path: Path
+) -> None:
+    """owncloud/core#22524."""
+    killed(server, file, env)
+    assert here("upload", file, "/library/A.BIN", env=env).code == 0
+    assert server.document("/Library/a.bin").checkout is None
+    assert len(server.document("/Library/a.bin").versions) == 2
+    assert server.left() == 0
+    assert not [*(tmp_path / "state").rglob("*.trace")]
+
+
+def test_the_check_out_of_an_upload_that_goes_on_is_not_taken(
+    server: Server, file: Path, here: Here, env: dict[str, str]
+) -> None:
+    assert here("upload", file, "/Library/a.bin", env=env).code == 0
+    stalled = server.calls("UploadFileChunk") + 2
+    server.faults[("UploadFileChunk", stalled)] = "stall"
+    process = start("upload", file, "/Library/a.bin", "--chunk-size", CHUNK, env=env)
+    server.wait_for("UploadFileChunk", stalled)
+    assert here("upload", file, "/Library/a.bin", env=env).code == 1
+    assert server.document("/Library/a.bin").checkout is not None
+    process.send_signal(signal.SIGINT)
+    end(process)
+    assert server.document("/Library/a.bin").checkout is None
+    assert here("upload", file, "/Library/a.bin", env=env).code == 0
+
+
+def test_where_nothing_can_be_written_down_an_upload_goes_on_without(
+    server: Server, file: Path, here: Here, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    assert here("upload", file, "/Library/a.bin", env=env).code == 0
+    assert here("upload", file, "/Library/a.bin", env=env).code == 0
+
+
+def test_somebody_elses_check_out_stays(server: Server, file: Path, here: Here) -> None:
+    here("upload", file, "/Library/a.bin", env=server.login)
+    server.check_out("/Library/a.bin", "anna")
+    ended = here("discard", "/Library/a.bin", env=server.login)
+    assert ended.code == 1
+    assert "anna" in ended.err
+    checkout = server.document("/Library/a.bin").checkout
+    assert checkout is not None
+    assert checkout.login == "anna"
 
 
 def test_a_wrong_password_is_tried_once_for_all_of_them(server: Server, here: Here) -> None:

@@ -96,6 +96,13 @@ def ledger_of(folder: Path) -> Path:
     return path
 
 
+def list_of(folder: Path) -> Path:
+    file_of(folder)
+    path = folder / "list.csv"
+    path.write_text("source,destination\na.txt,/Library/listed\n")
+    return path
+
+
 Words = Callable[[Path], tuple[object, ...]]
 
 DEEDS: dict[str, tuple[Words, int]] = {
@@ -114,11 +121,14 @@ DEEDS: dict[str, tuple[Words, int]] = {
     "discard": (lambda _: ("discard", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"), 0),
     "bulk": (lambda f: ("bulk", file_of(f / "tree").parent, "/Library/L", "-v"), 0),
     "bulk --json": (lambda f: ("bulk", file_of(f / "tree").parent, "/Library/L", "--json"), 0),
+    "bulk --manifest": (lambda f: ("bulk", "--manifest", list_of(f), "-vv", "--json"), 0),
+    "bulk --report": (lambda f: ("bulk", file_of(f / "tree").parent, "/Library/L", "--report", f / "r.html", "-v"), 0),
     "bulk --dry-run": (lambda f: ("bulk", file_of(f / "tree").parent, "/Library/L", "--dry-run"), 0),
     "bench": (lambda _: ("bench", "--seconds", "0.1", "--largest", 256 * 1024), 0),
     "--help": (lambda _: ("--help",), 0),
 }
 STORED = {"upload": "/Library/a", "upload --json": "/Library/a", "upload-zip": "/Library/one"}
+STORED |= {"bulk --manifest": "/Library/listed", "bulk --report": "/Library/L/a.txt"}
 STORED |= {"bulk": "/Library/L/a.txt", "bulk --json": "/Library/L/a.txt"}
 
 HOW = ["out full", "out left", "out closed", "err full", "both left", "both closed"]
@@ -248,6 +258,23 @@ def test_who_reads_late_has_everything(server: Server, env: dict[str, str], tmp_
             read += os.read(reading, 65536)
         assert end(process).code == 0
     assert json.loads(read)["status"] == "stored"
+
+
+def test_who_reads_slowly_gets_every_line_of_a_load(server: Server, env: dict[str, str], tmp_path: Path) -> None:
+    """Some letters at a time: more is said than a pipe holds, and nothing is left out or cut."""
+    for number in range(200):
+        file_of(tmp_path / "tree", f"{number:03}-{'long' * 15}", b"%d" % number)
+    process = start("bulk", tmp_path / "tree", "/Library/L", "--json", "-v", env=env, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    read = b""
+    while more := os.read(process.stdout.fileno(), 1024):
+        read += more
+        time.sleep(0.002)
+    assert process.wait(PATIENCE) == 0
+    process.stdout.close()
+    told = [json.loads(line) for line in read.splitlines()]
+    assert [one["status"] for one in told] == ["stored"] * 200 + ["summary"]
+    assert len({one["path"] for one in told[:-1]}) == 200
 
 
 def test_standard_error_that_nobody_reads_holds_up_nothing(server: Server, env: dict[str, str], tmp_path: Path) -> None:

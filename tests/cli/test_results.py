@@ -115,7 +115,7 @@ def test_an_interruption_is_a_failure_with_the_signals_code(capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["error"] == "Interrupted"
 
 
-CHECKOUT = errors.Leftover(kind="checkout", name="/L/f", reason="HTTP 502", remedy="UnLock /L/f in the web interface")
+CHECKOUT = errors.Leftover(kind="checkout", name="/L/f", reason="HTTP 502", remedy="asyncupload discard /L/f")
 HANDLER = errors.Leftover(kind="handler", name="d0", reason="HTTP 502", remedy="asyncupload discard d0")
 
 
