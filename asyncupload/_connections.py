@@ -135,7 +135,10 @@ class Line(ResponseHandler):
         """Whether nothing has come since the last answer, not even the beginning of one. To be asked once for each
         request."""
         await _have_heard_all()
-        if self.should_close or not self.is_connected() or (self.used and not await self._reads_nothing_else()):
+        if self.should_close or not self.is_connected():
+            await _have_heard_all()  # why it ended comes a turn after the end
+            return False
+        if self.used and not await self._reads_nothing_else():
             return False
         self.heard, self.used, self.kept, self._told_at = 0, True, None, 0.0
         return True

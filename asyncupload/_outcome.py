@@ -4,10 +4,10 @@ operation."""
 from ._call import LostReply
 from .errors import AsyncUploadError, ConnectFailed, ForeignReply, OperationMissing, Outcome, Redirected, ServerError
 
-REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 421, 423, 425, 429, 431, 503})
+REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 425, 429, 431, 503})
 """Given before the operation runs: by model binding, by a limit, by a gateway that turned the request away."""
 
-REFUSED_FOR_CERTAIN = frozenset({400, 405, 411, 413, 414, 415, 421, 425, 429, 431})
+REFUSED_FOR_CERTAIN = frozenset({400, 405, 411, 413, 414, 415, 425, 429, 431})
 """Given for the request as such, and never for its answer. Not 404: a gateway whose server is taken away says that of
 what runs on behind it."""
 

@@ -71,10 +71,10 @@ WHOLE_BODY_LEFT: list[tuple[AsyncUploadError, Outcome]] = [
     (HandlerLost("x", code=4000), NOT_APPLIED),
     (ChunkRefused("x"), NOT_APPLIED),
     *((ForeignReply("x", status=status), NOT_APPLIED) for status in (400, 401, 403, 404, 405, 407, 408, 411, 413, 414)),
-    *((ForeignReply("x", status=status), NOT_APPLIED) for status in (415, 421, 423, 425, 429, 431)),
+    *((ForeignReply("x", status=status), NOT_APPLIED) for status in (415, 425, 429, 431)),
     *(
         (ForeignReply("x", status=status), UNKNOWN)
-        for status in (201, 204, 206, 409, 418, 500, 501, 502, 504, 520, 522, 524, 599)
+        for status in (201, 204, 206, 409, 418, 421, 423, 500, 501, 502, 504, 520, 522, 524, 599)
     ),
 ]
 
@@ -90,7 +90,7 @@ def test_what_a_whole_request_that_failed_has_done(
     error: AsyncUploadError, outcome: Outcome, lost_reply: LostReply
 ) -> None:
     # There, what something on the way may say of an answer is no word about the request.
-    if lost_reply is LostReply.ASK and getattr(error, "status", 0) in {302, 401, 403, 404, 407, 408, 423}:
+    if lost_reply is LostReply.ASK and getattr(error, "status", 0) in {302, 401, 403, 404, 407, 408}:
         outcome = UNKNOWN
     assert outcome_of(error, body_left=True, lost_reply=lost_reply) is outcome
 
