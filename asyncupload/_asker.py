@@ -10,6 +10,7 @@ from yarl import URL
 from . import _call, _reply
 from ._body import Body, Encoding, Names
 from ._call import Call, LostReply
+from ._connections import KEPT
 from ._outcome import (
     cannot_be_read,
     exceeds_limit,
@@ -127,7 +128,13 @@ class Asker:
         hide = partial(_call.hide, call, ours)
         body = await self._encoded(call, encoding)
         answer = await self._transport.post(
-            call.operation, body, seconds=seconds, limit=limit, delivery=delivery, hide=hide
+            call.operation,
+            body,
+            seconds=seconds,
+            limit=limit,
+            delivery=delivery,
+            hide=hide,
+            fresh=call.lost_reply is LostReply.ASK,
         )
         try:
             if len(answer.body) <= INLINE:
@@ -135,6 +142,8 @@ class Asker:
             return await anyio.to_thread.run_sync(_call.understand, call, answer, ours)
         except ForeignReply as error:
             error.__cause__ = None  # it has the answer in its words or its frames
+            if delivery.heard is not None:
+                delivery.heard += answer.body[:KEPT]  # as it was read: chunks and zeros stand between otherwise
             raise
 
     def _weigh(self, error: AsyncUploadError) -> None:

@@ -10,16 +10,9 @@ from typing import Any, Generic, TypeVar
 from . import _body, _reply
 from ._body import Body, Buffer, Encoding, Fields, Names
 from ._reply import Answer, Reply
-from ._secret import Secret, blot_all
+from ._secret import Secret, blot_all, blot_new_tickets
 
 T = TypeVar("T")
-
-_TICKET = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
-"""A GUID in any of its forms, or its beginning where the answer was cut off."""
-
-_NAMED_TICKET = re.compile(r"(ticket[\"']?\s*(?:=|:|>|&gt;)\s*(?:[\"']|&quot;|&#0*3[49];)?)[^\"'\s<>&]+", re.IGNORECASE)
-"""Some are no GUIDs."""
-
 
 GIVE_TICKETS = frozenset({"AuthenticateUser", "RenewTicket"})
 """Operations whose answers hold a ticket that was in no request yet."""
@@ -77,7 +70,7 @@ def hide(call: Call[Any], ours: Callable[[str], str], text: str) -> str:
     if call.operation not in GIVE_TICKETS:
         return text
     # A new ticket is as good as a password, and was in no request yet.
-    return _TICKET.sub("•••", _NAMED_TICKET.sub(r"\1•••", text))
+    return blot_new_tickets(text)
 
 
 def understand(call: Call[T], answer: Answer, ours: Callable[[str], str] = str) -> T:

@@ -5,9 +5,11 @@ last. An answer that something on the way delivers twice would so be the answer 
 """
 
 import asyncio
+import contextvars
 import functools
 import select
 import socket
+import time
 from typing import Any, cast
 
 import aiohttp
@@ -29,6 +31,41 @@ PROBE = f"HTTP/1.1 299 {NOTHING_LEFT}\r\nContent-Length: 0\r\n\r\n".encode()
 """An answer that no server gives."""
 
 
+FRESH: contextvars.ContextVar[bool] = contextvars.ContextVar("FRESH", default=False)
+"""Whether the request that is sent in this context must have a connection on which nothing was asked before."""
+
+AT_ONCE = 1.0
+"""Seconds after an answer. Who hangs up so soon and did not say so keeps no connections; to do so later is usual."""
+
+REMEMBERED = 600.0
+"""Seconds for which a server that hung up unasked is taken to be one that does."""
+
+KEPT = 64 * 1024
+"""Bytes of an answer that are kept for whoever cannot read it."""
+
+
+class Manners:
+    """How one server treats kept connections.
+
+    Attributes:
+        seen: How often it hung up unasked.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._until = 0.0
+
+    def note(self) -> None:
+        """It has hung up on a connection that it had let stand."""
+        self.seen += 1
+        self._until = time.monotonic() + REMEMBERED
+
+    @property
+    def hangs_up(self) -> bool:
+        """Whether a kept connection is better not used."""
+        return self.seen > 0 and time.monotonic() < self._until
+
+
 class Line(ResponseHandler):
     """A connection that knows what was said on it unasked.
 
@@ -37,33 +74,58 @@ class Line(ResponseHandler):
         used: Whether it has carried a request.
         answered: Whether it has brought an answer.
         alert: By which the server refused the client's certificate, or missed one.
+        opening: The first bytes that came.
+        kept: What came since the request began, for whoever asked for it; see :data:`KEPT`.
     """
 
     heard = 0
     used = False
     answered = False
     alert: ClientRefused | None = None
+    opening = b""
+    kept: bytearray | None = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, manners: Manners | None = None) -> None:
+        super().__init__(loop)
+        self._manners = manners or Manners()
+        self._told_at = 0.0
+        self._ended = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self.answered and refuses_client(exc):
             # Another kind of error, since the same alert later on would be about something else.
             exc = self.alert = ClientRefused(exc)
+        if self.answered and not self._ended and self._is_unasked():
+            self._manners.note()
         super().connection_lost(exc)
+
+    def _is_unasked(self) -> bool:
+        """Whether the other side hangs up before a byte of an answer, or soon after one that did not say so."""
+        waiting = self._told_at == 0.0
+        return self.heard == 0 if waiting else time.monotonic() - self._told_at < AT_ONCE
 
     def data_received(self, data: bytes) -> None:
         self.heard += len(data)
+        if len(self.opening) < 3:
+            self.opening += data[:3]
+        if self.kept is not None:
+            self.kept += data[: max(0, KEPT - len(self.kept))]
         super().data_received(data)
+
+    def force_close(self) -> None:
+        self._ended = True
+        super().force_close()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         message: RawResponseMessage = data[0]
-        self.answered = True
+        self.answered, self._told_at = True, time.monotonic()
         if message.code < 200:
             self.heard = 0
         super().feed_data(data, size)
 
     def close(self) -> None:
         """At once where something is unread or unsent: nobody waits for it, and the other side may never take it."""
-        transport = self.transport
+        self._ended, transport = True, self.transport
         at_once = self.should_close or (transport is not None and transport.get_write_buffer_size() > 0)
         super().close()
         if at_once and transport is not None:
@@ -73,9 +135,12 @@ class Line(ResponseHandler):
         """Whether nothing has come since the last answer, not even the beginning of one. To be asked once for each
         request."""
         await _have_heard_all()
-        if self.should_close or not self.is_connected() or (self.used and not await self._reads_nothing_else()):
+        if self.should_close or not self.is_connected():
+            await _have_heard_all()  # why it ended comes a turn after the end
             return False
-        self.heard, self.used = 0, True
+        if self.used and not await self._reads_nothing_else():
+            return False
+        self.heard, self.used, self.kept, self._told_at = 0, True, None, 0.0
         return True
 
     async def _reads_nothing_else(self) -> bool:
@@ -93,7 +158,16 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = cast(Any, functools.partial(Line, loop=self._loop))
+        self.manners = Manners()
+        self._factory = cast(Any, functools.partial(Line, loop=self._loop, manners=self.manners))
+
+    async def _get(self, key: Any, traces: Any) -> aiohttp.connector.Connection | None:
+        """A kept connection. Where there must be none, it makes room: as many stay open as before."""
+        kept = await super()._get(key, traces)
+        if kept is not None and (FRESH.get() or self.manners.hangs_up):
+            kept.close()
+            return None
+        return kept
 
     async def connect(self, *arguments: Any, **named: Any) -> aiohttp.connector.Connection:
         """A kept connection, or a new one.

@@ -1,5 +1,6 @@
 """What a client's journeys share: the line to one server, its ticket, threads, turns and limits. Opened and closed."""
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -109,6 +110,7 @@ class Opened:
         """Nothing is asked of the server yet."""
         pool = DaemonThreads(READING_THREADS, "asyncupload-files")
         self._threads, self._pool = Threads(pool, anyio.CapacityLimiter(self.settings.checksum_threads)), pool
+        self._loop = asyncio.get_running_loop()
         self._transport.open(self._threads.checksums)
         if (warning := first_warning(self._transport.url)) is not None:
             get_logger().warning("not_encrypted", reason=warning)
@@ -184,6 +186,8 @@ class Opened:
     def _entered(self) -> Threads:
         if self._threads is None:
             raise UsageError("the client is not open: use it as `async with Client(...) as client`")
+        if asyncio.get_running_loop() is not self._loop:
+            raise UsageError("the client was opened in another event loop: open one in each loop that asks the server")
         return self._threads
 
     def _room_for(

@@ -3,16 +3,18 @@
 Sources disagree on root names, on the case of attributes and on the form of refusals; the reader takes every variant.
 """
 
-import codecs
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError
+from xml.parsers.expat import ErrorString
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from . import _checksum
+from ._repair import decoded, repaired
+from ._statuses import passes, remedy
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -41,6 +43,10 @@ class Answer(NamedTuple):
     body: bytes
     location: str = ""
     retry_after: float | None = None
+    charset: str = ""
+    """What its header says of it."""
+    challenges: tuple[str, ...] = ()
+    """How the web server, or the proxy, wants a user to show who it is: ``Basic``, ``NTLM``, ``Negotiate``."""
 
     def __repr__(self) -> str:
         """Without the body: it may echo a password, and tracebacks may show local variables."""
@@ -115,8 +121,9 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial:
     """
     if answer.status != 200:
         raise _fault(operation, answer, hide) or _foreign_status(operation, answer, hide)
-    if (root := _parsed(answer.body)) is None:
-        raise foreign(operation, answer, hide, "is not the XML it should be")
+    root = _parsed(answer)
+    if isinstance(root, str):
+        raise foreign(operation, answer, hide, f"is not the XML it should be{root}")
     reply = Reply(_inside(root))
     if not reply.has("success", "tryagain", "error", "errorCode"):
         raise foreign(operation, answer, hide, "is XML, but not the protocol's")
@@ -136,14 +143,27 @@ def read(operation: str, answer: Answer, hide: Callable[[str], str], *, partial:
 _NO_XML = (ParseError, DefusedXmlException, ValueError, LookupError)
 
 
-def _parsed(body: bytes | bytearray) -> Element | None:
-    """None if it is no XML. The parser's error stays here: rich cannot render it, a ``SyntaxError`` without a text."""
+def _parsed(answer: Answer) -> Element | str:
+    """The root; or what is wrong, where it is known. The parser's error stays here: rich cannot render it, a
+    ``SyntaxError`` without a text."""
+    root = _read_as_it_is(answer.body)
+    # What was truncated stays so, and what defines entities of its own is nobody's answer.
+    if isinstance(root, Element) or b"<" not in answer.body[:64] or b"<!DOCTYPE" in answer.body:
+        return root
+    again = _read_as_it_is(repaired(answer.body, answer.charset))
+    return again if isinstance(again, Element) else root
+
+
+def _read_as_it_is(text: bytes | str) -> Element | str:
     try:
-        return fromstring(body, forbid_dtd=True)
+        return fromstring(text, forbid_dtd=True)
     except _NO_XML as error:
         # The parser's frames hold their own error: with it the request, a chunk perhaps, would wait for the collector.
         error.__traceback__ = None
-        return None
+        if not isinstance(error, ParseError):
+            return ""
+        line, column = error.position
+        return f" (line {line}, column {column + 1}: {ErrorString(error.code)})"
 
 
 def _inside(root: Element) -> Element:
@@ -158,7 +178,8 @@ def _fault(operation: str, answer: Answer, hide: Callable[[str], str]) -> Server
     """SOAP's word for a request that could not be read (``Client``), or that something went wrong with (``Server``)."""
     if answer.status != 500 or b"faultcode" not in answer.body:
         return None
-    if (root := _parsed(answer.body)) is None:
+    root = _parsed(answer)
+    if isinstance(root, str):
         return None
     fault = Reply(root)
     code, text = (child.text if (child := fault.child(name)) else "" for name in ("faultcode", "faultstring"))
@@ -177,11 +198,12 @@ def read_description(answer: Answer, hide: Callable[[str], str] = str) -> dict[s
     Raises:
         ForeignReply: It is not to be had at the moment.
     """
-    if answer.status in TRANSIENT_STATUSES - {500}:
+    if answer.status != 500 and passes(answer.status):
         raise _foreign_status("WSDL", answer, hide)
     if answer.status != 200:
         return {}
-    if (root := _parsed(answer.body)) is None:
+    root = _parsed(answer)
+    if isinstance(root, str):
         return {}
     return {
         element.get("name", "").lower(): tuple(
@@ -195,23 +217,18 @@ def foreign(operation: str, answer: Answer, hide: Callable[[str], str], what: st
     """The error for an answer with status 200 that does not speak the protocol: what it means for the request is
     unknown."""
     excerpt = _excerpt(answer, hide)
+    # What speaks of success is the server's own, damaged as it may be.
+    doubt = (
+        ""
+        if re.search(r"<[^>]*\bsuccess\s*=", excerpt, re.IGNORECASE)
+        else "; is this the address of an infoRouter server?"
+    )
     return ForeignReply(
-        f"{operation}: the answer {what}{_quoted(excerpt)}; is this the address of an infoRouter server?",
+        f"{operation}: the answer {what}{_quoted(excerpt)}{doubt}",
         status=answer.status,
         excerpt=excerpt,
         transient=True,
     )
-
-
-_ADVICE = {
-    413: "; something limits how large a request may be: raise that limit (nginx: client_max_body_size; "
-    "IIS: maxAllowedContentLength), or ask for smaller chunks if that is possible"
-}
-"""What the user can do about a status."""
-
-_FILTERED = "; the server suspects markup in a form: let the encoding be auto or soap, or let it not validate requests"
-
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) -> ForeignReply:
@@ -223,12 +240,11 @@ def _foreign_status(operation: str, answer: Answer, hide: Callable[[str], str]) 
             status=status,
             excerpt=excerpt,
         )
-    advice = _FILTERED if status == 500 and "potentially dangerous" in excerpt else _ADVICE.get(status, "")
     return ForeignReply(
-        f"{operation}: HTTP {status}{_quoted(excerpt)}{advice}",
+        f"{operation}: HTTP {status}{_quoted(excerpt)}{remedy(status, answer.challenges, excerpt)}",
         status=status,
         excerpt=excerpt,
-        transient=status in TRANSIENT_STATUSES,
+        transient=passes(status),
         retry_after=answer.retry_after,
     )
 
@@ -239,9 +255,7 @@ _UNSEEN = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 def _excerpt(answer: Answer, hide: Callable[[str], str]) -> str:
     # Hidden before anything is cut: a cut through a secret would leave its first half standing. Without the NULs of
     # UTF-16 that does not say so, between which nobody would find it.
-    marked = answer.body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = answer.body.decode("utf-16" if marked else "utf-8", "replace")
-    text = hide(text.replace("\0", ""))
+    text = hide(decoded(answer.body, answer.charset).replace("\0", ""))
     if len(text) > EXCERPT:  # a page's style stands before its words, and may be longer than all that is kept
         text = _UNSEEN.sub("", text)
     return text[:EXCERPT]

@@ -198,3 +198,38 @@ def _in_base64(text: str) -> set[str]:
         core = written[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
         found |= {core, core.replace("+", "-").replace("/", "_"), quote(core, safe="")}
     return {core for core in found if len(core) >= _SHORTEST}
+
+
+# ── tickets that were in no request yet ───────────────────────────────────────────────────────────────────────────────
+
+_GUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}[0-9a-f-]*|\b[0-9a-f]{32}", re.IGNORECASE)
+_BEGUN = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
+"""A GUID in any of its forms, or its beginning where the answer was cut off."""
+
+_NAMED = re.compile(r"(ticket[\"']?\s*(?:=|:|>|&gt;)\s*(?:[\"']|&quot;|&#0*3[49];)?)[^\"'\s<>&]+", re.IGNORECASE)
+"""Some are no GUIDs."""
+
+_WHOLE = re.compile(
+    r"ticket[\"']?\s*(?:[=:]\s*(?:[\"']|&quot;|&#0*3[49];)|>|&gt;)\s*([^\"'\s<>&]{8,256})\s*(?=[\"'<]|&(?:quot|lt|#0*3[49]);)"
+    r"|\bticket=([\w-]{8,256})(?=[;\r\n])",
+    re.IGNORECASE,
+)
+
+MOST = 4
+"""Tickets that are looked for in one answer."""
+
+
+def blot_new_tickets(text: str) -> str:
+    """``text`` without what may be a ticket, or the beginning of one: of what comes with an answer that gives them."""
+    return _BEGUN.sub("•••", blot_tickets(text))
+
+
+def blot_tickets(text: str) -> str:
+    """``text`` without what is called a ticket, and without GUIDs: of what may quote any answer."""
+    return _GUID.sub("•••", _NAMED.sub(r"\1•••", text))
+
+
+def tickets_in(heard: bytes | bytearray) -> list[Secret]:
+    """The tickets that stand whole in what was heard of an answer that nobody could read. Of what was cut off, none."""
+    text = heard.replace(b"\0", b"").decode("latin-1")
+    return [Secret(ticket) for ticket in dict.fromkeys(map("".join, _WHOLE.findall(text)))][:MOST]

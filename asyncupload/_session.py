@@ -14,15 +14,19 @@ from ._call import Call
 from ._log import get_logger
 from ._outcome import may_concern_all
 from ._raised import another
-from ._secret import Secret
+from ._retry import persist
+from ._secret import Secret, tickets_in
 from ._transport import Delivery
 from .errors import AsyncUploadError, ForeignReply, LoginRefused, TicketRefused, TransportError, UsageError
-from .settings import MIB, Timeouts
+from .settings import MIB, Retries, Timeouts
 
 T = TypeVar("T")
 
 REPLY_LIMIT = MIB
 """Bytes of most answers."""
+
+LOG_OUTS = 3
+"""Attempts to end a session that was opened and not understood. The line may be in trouble, after all."""
 
 RENEWALS = 2
 """Attempts to renew a ticket, before another one takes its place."""
@@ -119,7 +123,7 @@ class Session:
         self._refusals.require_over()
         user, password = cast(str, self._user), cast(Secret, self._password)
         try:
-            login = await self._ask(_wire.authenticate(user, password))
+            login = await self._ask_to_open(_wire.authenticate(user, password))
         except LoginRefused as error:
             self._refusals.note(error, accepted=self._accepted)
             raise
@@ -160,7 +164,7 @@ class Session:
         self._renewals -= 1
         try:
             # Classic ASP.NET wants every field there, newer servers none that is empty.
-            login = await self._ask(_wire.renew_ticket(user, password, old, language=self._renewals == 0))
+            login = await self._ask_to_open(_wire.renew_ticket(user, password, old, language=self._renewals == 0))
         except LoginRefused as error:
             self._refusals.note(error, accepted=self._accepted)
             raise
@@ -171,6 +175,26 @@ class Session:
             return await self._authenticate()
         get_logger().info("ticket_renewed", same_ticket=login.ticket == old)
         return self._take(login)
+
+    async def _ask_to_open(self, call: Call[_wire.Login]) -> _wire.Login:
+        """Ask for a session. One that was opened by an answer that nobody can read is ended, if its ticket stands in
+        there: sessions are counted, and a ticket that nobody has is as good as a password."""
+        delivery = Delivery(heard=bytearray())
+        try:
+            return await self._ask(call, delivery=delivery)
+        except AsyncUploadError:
+            for ticket in tickets_in(delivery.heard or b""):
+                if ticket != self._ticket:
+                    await self._end_unread(ticket)
+            raise
+
+    async def _end_unread(self, ticket: Secret) -> None:
+        try:
+            with anyio.move_on_after(self._timeouts.cleanup):
+                await persist(lambda: self._ask(_wire.log_out(ticket)), Retries(attempts=LOG_OUTS))
+                get_logger().info("unread_session_ended")
+        except AsyncUploadError as error:
+            get_logger().info("unread_session_left", reason=str(error))
 
     def _take(self, login: _wire.Login) -> None:
         self._ticket, self.name, self._own_ticket = login.ticket, login.user, True

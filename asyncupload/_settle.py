@@ -13,6 +13,7 @@ from ._patience import Patience
 from ._raised import raise_kept
 from ._remote import Remote
 from ._retry import persist, without_end
+from ._statuses import SLOW
 from .checkpoints import Commit
 from .errors import (
     ANSWERED,
@@ -102,7 +103,7 @@ class Settlement:
         self._commit = commit
         self._request = request
         self._ends = ends
-        slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status == 504)
+        slow = isinstance(error, TimedOut) or (isinstance(error, ForeignReply) and error.status in SLOW)
         self._not_before = anyio.current_time() + (patience.settings.timeouts.settle / 2 if slow else 0.0)
         self._error = error
         self._doubtful = doubtful

@@ -131,7 +131,33 @@ _WANTS_ANOTHER = (
     "ACCESS_DENIED",
     "DECRYPT_ERROR",
 )
-_VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")
+_VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
+_WEAK = (
+    "DH_KEY_TOO_SMALL",
+    "EE_KEY_TOO_SMALL",
+    "CA_MD_TOO_WEAK",
+    "UNSAFE_LEGACY_RENEGOTIATION",
+    "NO_CIPHERS_AVAILABLE",
+    "NO_SHARED_CIPHER",
+    "WRONG_SIGNATURE_TYPE",
+    "HANDSHAKE_FAILURE",
+    "INSUFFICIENT_SECURITY",
+)
+_TOLD = (
+    (
+        _VERSION,
+        (
+            "the server and this client have no version of TLS in common: it speaks only older ones than this system, "
+            "or --tls-min (tls_min), allows; TLS 1.2 has to be enabled there"
+        ),
+    ),
+    (
+        _NO_TLS,
+        "what answers at this port speaks no TLS; give the address with http://, or with the port at which it does",
+    ),
+    (_WEAK, "the server offers only ciphers, keys or ways that this system takes for too weak, and has to be updated"),
+)
 
 
 class ClientRefused(ssl.SSLError):
@@ -161,9 +187,26 @@ def advice(error: BaseException, *, identified: bool) -> str:
         return f"the server asks for a client certificate, {how}: --client-cert and --client-key (client_cert)"
     if identified and _alert(cause, (*_WANTS_ANOTHER, *_PERHAPS_WANTS_ONE)):
         return "the server refused the client certificate; look who issued it and until when it is valid"
-    if any(word in _reason(cause) for word in _VERSION):
-        return "the server and --tls-min (tls_min) have no version of TLS in common"
+    found = next((told for names, told in _TOLD if any(name in _reason(cause) for name in names)), "")
+    return found or _about_certificate(cause)
+
+
+def _about_certificate(cause: Any) -> str:
+    """By OpenSSL's numbers."""
+    code = getattr(cause, "verify_code", 0)
+    if code in {9, 10}:
+        return "the server's certificate is not valid at this time; look when it expires, and at this machine's clock"
+    if code in {62, 63, 64}:
+        return "the server's certificate is for another name; ask it by a name that stands in there"
     return "--ca-file (ca_file) names a private authority"
+
+
+def reason_of(error: BaseException | None) -> str:
+    """What OpenSSL says of a failure; empty for one that is not its."""
+    if not isinstance(error, ssl.SSLError):
+        return ""
+    verified = getattr(error, "verify_message", None)
+    return verified or (error.reason or "").replace("_", " ").lower() or error.strerror or ""
 
 
 def _alert(error: BaseException | None, names: tuple[str, ...]) -> bool:

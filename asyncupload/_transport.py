@@ -1,15 +1,13 @@
 """One POST, one answer, and how much of the body had left: the only room that knows aiohttp's client."""
 
 import asyncio
-import base64
 import email.utils
 import io
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -21,28 +19,24 @@ from yarl import URL
 
 from ._address import endpoint
 from ._body import Base64, Body, Piece
+from ._carried import carried_by
 from ._connections import (
+    FRESH,
     GRACE,
     Connections,
+    Line,
     Resolver,
     abort_if_closed,
     alert_behind,
     is_answered,
     leave_unfinished,
 )
-from ._proxy import proxy_for
+from ._cookies import Jar
+from ._failure import Asked, quotes, translate
+from ._proxy import overlooked, proxy_for
 from ._reply import Answer
-from ._secret import Secret, blot_all
-from ._tls import advice
-from .errors import (
-    AsyncUploadError,
-    ConnectFailed,
-    ConnectionLost,
-    ForeignReply,
-    TimedOut,
-    TLSFailed,
-    UsageError,
-)
+from ._secret import blot_all, blot_tickets
+from .errors import AsyncUploadError, ConnectFailed, ConnectionLost, ForeignReply, UsageError
 
 Session: TypeAlias = aiohttp.ClientSession
 
@@ -53,6 +47,9 @@ slices each costs as much as to copy 100 KiB; TLS, which encrypts a slice as a w
 
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "asyncupload"}
 """No compression: an answer's bound then holds for what it costs in memory."""
+
+GENEROUS: dict[str, Any] = {"max_line_size": 64 * 1024, "max_field_size": 64 * 1024, "max_headers": 1024}
+"""Bytes of a header, and how many of them are read: gateways add policies and cookies to what the server says."""
 
 
 @dataclass(slots=True)
@@ -66,6 +63,8 @@ class Delivery:
     is not met."""
     at: float = 0.0
     """When, by the clock of ``anyio.current_time``."""
+    heard: bytearray | None = field(default=None, repr=False)
+    """Where what is heard of the answer is kept, for one that may have to be undone; None if nobody asks for it."""
 
     def begin_anew(self) -> None:
         """The request goes once more, and what became of the first is known."""
@@ -136,7 +135,7 @@ class Transport:
         secrets = list(self._proxy.secrets) if self._proxy is not None else []
         session = self._lent or self._own
         if session is not None:
-            secrets += _carried_by(session, self.url)
+            secrets += carried_by(session, self.url)
         return partial(blot_all, secrets)
 
     async def post(
@@ -148,6 +147,7 @@ class Transport:
         limit: int,
         delivery: Delivery,
         hide: Callable[[str], str] = str,
+        fresh: bool = False,
     ) -> Answer:
         """Send one request and read its answer, whatever its status.
 
@@ -158,6 +158,8 @@ class Transport:
             limit: Bytes of an answer that are read at most.
             delivery: Told when the last byte is handed over; to be looked at by a caller that is cancelled.
             hide: Strikes the request's secrets out of what an error quotes.
+            fresh: Whether it must go on a connection of its own: where its answer is lost, that is not because the
+                server had ended a kept one. Of a lent session's connections nothing is known.
 
         Raises:
             TransportError: No answer, or one larger than ``limit``, or a success that came before the request had left
@@ -171,9 +173,11 @@ class Transport:
             url, headers = self._address(operation), HEADERS
         payload = _Payload(body, delivery, self.threads)
         request = _Request("POST", url, operation, seconds, limit, delivery, hide)
+        token = FRESH.set(fresh)
         try:
             return await self._request(request, data=payload, headers=headers)
         finally:
+            FRESH.reset(token)
             abort_if_closed(payload.transport)
 
     def _address(self, operation: str) -> URL:
@@ -199,8 +203,13 @@ class Transport:
                 return answer
             del answer  # it may echo a password, and tracebacks may show local variables
         except (aiohttp.ClientError, OSError) as error:
-            alert = await alert_behind(error, getattr(rest.get("data"), "writer", None))
-            failure = self._translated(alert or error, request)
+            writer = getattr(rest.get("data"), "writer", None)
+            alert = await alert_behind(error, writer)
+            failure = self._translated(alert or error, request, getattr(writer, "protocol", None))
+        except RuntimeError as error:
+            if self._lent is None or not re.search(r"\bloop\b|inside a task", str(error)):
+                raise
+            failure = UsageError("the lent session belongs to another event loop: make it in the one that uses it")
         # Not in the handler: the error of the library would be its context, with all frames.
         raise failure
 
@@ -220,26 +229,45 @@ class Transport:
             proxy_headers=told or None,
             ssl=self._tls,
             headers=headers,
+            **GENEROUS,
             **rest,
         ) as response:
-            location, after = (response.headers.get(name, "") for name in ("Location", "Retry-After"))
+            heads = response.headers
+            location, after = (heads.get(name, "") for name in ("Location", "Retry-After"))
+            asked = [*heads.getall("WWW-Authenticate", []), *heads.getall("Proxy-Authenticate", [])]
             # In no variable: leaving the response may be interrupted.
             return Answer(
-                response.status, await _read_at_most(response.content, request.limit), location, _seconds(after)
+                response.status,
+                await _read_at_most(response.content, request.limit),
+                location,
+                _seconds(after),
+                response.charset or "",
+                tuple(one.split()[0].rstrip(",") for one in asked if one.split()),
             )
 
-    def _translated(self, error: Exception, request: "_Request") -> AsyncUploadError:
+    def _translated(self, error: Exception, request: "_Request", protocol: Any) -> AsyncUploadError:
         """Our word for it. The original is chained without its frames, and only if nothing has to be hidden in it."""
 
-        hide_ours = self.hiding()
+        hide_ours, line = self.hiding(), protocol if isinstance(protocol, Line) else None
 
         def hide(text: str) -> str:
-            return hide_ours(request.hide(text))
+            return blot_tickets(hide_ours(request.hide(text)))
 
-        failure = translate(
-            error, f"{request.operation} at {self.url}", request.seconds, hide, identified=self._identified
+        asked = Asked(
+            f"{request.operation} at {self.url}",
+            request.seconds,
+            encrypted=self.url.scheme == "https",
+            identified=self._identified,
+            proxy=self._proxy,
+            heard=line.opening if line is not None else b"",
+            answered=line is None or line.answered,
         )
-        if words(error, hide) == str(error) and hide(repr(error)) == repr(error):
+        failure = translate(error, asked, hide)
+        if isinstance(failure, ConnectFailed) and (named := overlooked(self.url)):
+            failure.add_note(named)
+        if request.delivery.heard is not None and line is None:  # a lent session's: all that is known of the answer
+            request.delivery.heard += str(error).encode()
+        if not quotes(error) and hide(str(error)) == str(error) and hide(repr(error)) == repr(error):
             error.__context__ = error.__cause__ = None
             failure.__cause__ = error.with_traceback(None)
         return failure
@@ -254,7 +282,7 @@ class Transport:
         if self._own is None:
             # No limit on connections: how many uploads run at once is decided above, and each uses one at a time.
             connector = Connections(limit=0, keepalive_timeout=30, resolver=Resolver())
-            self._own = aiohttp.ClientSession(connector=connector)
+            self._own = aiohttp.ClientSession(connector=connector, cookie_jar=Jar(self.url))
         return self._own
 
 
@@ -309,6 +337,8 @@ class _Payload(aiohttp.Payload):
             leave_unfinished(writer, 0.0)
             raise ConnectionAbortedError("the connection had unread bytes when the request began")
         self._delivery.begun = True
+        if isinstance(line := getattr(writer, "protocol", None), Line):
+            line.kept = self._delivery.heard
         *before, last = self._pieces
         for piece in before:
             await self._write(piece, writer)
@@ -338,71 +368,6 @@ async def _read_at_most(content: aiohttp.StreamReader, limit: int) -> bytes:
     while read.write(await content.read(limit + 1 - read.tell())):
         pass
     return read.getvalue()
-
-
-def words(error: Exception, hide: Callable[[str], str] = str) -> str:
-    """Its text without what it quotes of the answer: bytes that may be a part of a ticket."""
-    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
-        return "Server disconnected"
-    # Hidden before it is cut: a cut through a secret would leave its first half standing.
-    return re.split(r"\n|\\n|:\s*b['\"]", hide(str(error)), maxsplit=1)[0]
-
-
-def translate(
-    error: Exception,
-    where: str,
-    seconds: float,
-    hide: Callable[[str], str] = str,
-    *,
-    identified: bool = False,
-) -> AsyncUploadError:
-    """This package's word for an error of aiohttp's or the operating system's. The most specific kinds come first."""
-
-    def told(what: str) -> str:
-        return f"{where}: {what} ({words(error, hide) or type(error).__name__})"
-
-    match error:
-        case aiohttp.InvalidURL():
-            found: AsyncUploadError = UsageError(told("not a URL that can be asked"))
-        case aiohttp.ClientSSLError() | ssl.SSLError() | aiohttp.ServerFingerprintMismatch():
-            found = TLSFailed(told(f"the TLS handshake failed; {advice(error, identified=identified)}"))
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            found = ConnectFailed(told("cannot connect"))
-        case aiohttp.ClientHttpProxyError():
-            found = ForeignReply(told("the proxy refused"), status=error.status)
-        case TimeoutError():
-            found = TimedOut(f"{where}: no answer within {seconds:.0f} s")
-        case _:
-            found = ConnectionLost(told("the connection broke"))
-    return found
-
-
-TELLING = ("Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Auth-Token")
-"""Headers of a lent session that let whoever reads them in."""
-
-SHORTEST = 8
-"""Characters of a cookie that can be a secret: to strike out every ``1`` would leave nothing of a page."""
-
-
-def _carried_by(session: Session, url: URL) -> Iterator[Secret]:
-    """What a session adds to each request, and a page may echo."""
-    values = [session.headers[name] for name in TELLING if name in session.headers]
-    values += [part for value in values for part in value.split() if len(part) < len(value)]
-    values += [morsel.value for morsel in session.cookie_jar.filter_cookies(url).values()]
-    yield from (Secret(value) for value in values if len(value) >= SHORTEST)
-    yield from map(Secret, _passwords_of(session))
-
-
-def _passwords_of(session: Session) -> Iterator[str]:
-    """Those for the server and for the proxy that it was made with, as they are and as they are sent."""
-    # The library tells nobody of the proxy.
-    proxy = URL(getattr(session, "_default_proxy", None) or "")
-    auths = [auth for auth in (session.auth, getattr(session, "_default_proxy_auth", None)) if auth is not None]
-    for user, password in [(proxy.user, proxy.password), *((auth.login, auth.password) for auth in auths)]:
-        for encoding in ("latin-1", "utf-8"):
-            with suppress(UnicodeError):
-                yield base64.b64encode(f"{user}:{password}".encode(encoding)).decode()
-        yield password or ""
 
 
 def _seconds(text: str) -> float | None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -518,6 +518,9 @@ async def test_an_interim_answer_is_none_and_harms_nobody(lent: bool) -> None:
     assert server.requests
 
 
+SOON_SETTLED = replace(PATIENT, timeouts=replace(PATIENT.timeouts, settle=0.5))
+"""A request to store that overtakes a chunk, which a copy has acknowledged, is refused, and then looked into."""
+
 # ── whole uploads ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -548,7 +551,7 @@ async def test_an_upload_whose_answers_come_twice_is_stored_once_and_told_rightl
         stored = 0
         with relay.running() as url:
             async with Client(
-                url + URL(server.url).path.rstrip("/"), user="demo", password="demo", settings=PATIENT
+                url + URL(server.url).path.rstrip("/"), user="demo", password="demo", settings=SOON_SETTLED
             ) as client:
                 for number in range(3):
                     path, data = f"{FOLDER}/{0 if existing else number}.bin", b"%d" % number * 600_000

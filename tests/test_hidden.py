@@ -292,7 +292,7 @@ async def test_a_proxy_that_is_not_there(proxied: Callable[[str], None], scheme:
 def test_what_is_no_proxy_is_not_quoted_nor_asked(proxied: Callable[[str], None], form: str) -> None:
     """Also where what stands before a slash in the password could be taken for a host."""
     proxied(form.format(f"{HUSH}:{PASSWORD}"))
-    with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
+    with pytest.raises(UsageError, match="http_proxy") as caught:
         proxy_for(endpoint("http://documents.invalid"))
     shown = with_locals(caught.value)
     assert "in proxy_for" in shown

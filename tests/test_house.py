@@ -39,6 +39,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_file",
         "sources",
         "_body",
+        "_statuses",
+        "_repair",
         "_reply",
         "_call",
         "_parameters",
@@ -48,7 +50,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_ways",
     ),
     # one thing once
-    ("_address", "_tls", "_connections", "_proxy", "_transport", "_pipeline", "_retry"),
+    (
+        "_address",
+        "_tls",
+        "_connections",
+        "_cookies",
+        "_carried",
+        "_proxy",
+        "_failure",
+        "_transport",
+        "_pipeline",
+        "_retry",
+    ),
     # the server as an object
     ("_handler", "_asker", "_session", "_remote", "_patience"),
     # journeys
@@ -92,7 +105,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ORDER = [room for floor in FLOORS for room in floor]
 
 WORDS: dict[str, set[str]] = {
-    "aiohttp": {"_connections", "_transport"},
+    "aiohttp": {"_carried", "_connections", "_cookies", "_failure", "_transport"},
     "xml": {"_body", "_parameters", "_reply"},
     "defusedxml": {"_reply"},
     "zlib": set(),

@@ -72,7 +72,10 @@ WHOLE_BODY_LEFT: list[tuple[AsyncUploadError, Outcome]] = [
     (ChunkRefused("x"), NOT_APPLIED),
     *((ForeignReply("x", status=status), NOT_APPLIED) for status in (400, 401, 403, 404, 405, 407, 408, 411, 413, 414)),
     *((ForeignReply("x", status=status), NOT_APPLIED) for status in (415, 425, 429, 431)),
-    *((ForeignReply("x", status=status), UNKNOWN) for status in (201, 204, 206, 409, 418, 500, 501, 502, 504, 599)),
+    *(
+        (ForeignReply("x", status=status), UNKNOWN)
+        for status in (201, 204, 206, 409, 418, 421, 423, 500, 501, 502, 504, 520, 522, 524, 599)
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """Every form of answer that servers and what stands before them give, and the one error that each of them means."""
 
 import html
+import re
 import urllib.parse
 
 import pytest
@@ -272,24 +273,20 @@ FOREIGN: dict[str, str | bytes] = {
     "a document type": '<!DOCTYPE root><root success="true"/>',
     "an external entity": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r success="true" name="y">&x;</r>',
     "an entity bomb": BOMB,
-    "an undefined entity": '<root success="true">&nbsp;</root>',
-    "a false encoding": b'<?xml version="1.0" encoding="utf-8"?><root success="true" name="B\xfcro"/>',
-    "an unknown encoding": b'<?xml version="1.0" encoding="klingon"?><root success="true"/>',
-    "a codec that is no encoding": b'<?xml version="1.0" encoding="rot13"?><root success="true"/>',
     "an attribute twice": '<root success="true" success="true"/>',
-    "an unbound prefix": '<x:root success="true"/>',
 }
 
 
 @pytest.mark.parametrize("form", FOREIGN)
 def test_a_page_with_status_200_that_is_not_the_protocols_is_foreign(form: str) -> None:
-    """Fault 43: a maintenance page goes away again."""
+    """Fault 43: a maintenance page goes away again. What speaks of success in our words is the server's own, though."""
     error = foreign(FOREIGN[form])
 
     assert type(error) is ForeignReply
     assert error.status == 200
     assert error.transient
-    assert "is this the address of an infoRouter server?" in str(error)
+    ours = re.search(r"<[^>]*\bsuccess=", error.excerpt) is not None
+    assert ("is this the address of an infoRouter server?" in str(error)) is not ours
     assert "passwd" not in error.excerpt or form == "an external entity"
     assert "root:" not in error.excerpt
 
@@ -355,7 +352,7 @@ STATUSES: dict[int, bool] = {
     502: True,
     503: True,
     504: True,
-    599: False,
+    599: True,
 }
 
 

@@ -109,11 +109,11 @@ def refusing(authority: trustme.CA, version: ssl.TLSVersion, *, asks: bool = Tru
                 return
             with connection, suppress(OSError):
                 # The alert is out when this raises. Then all is read, for a reset would overtake it.
-                try:
-                    context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True).close()
-                except ssl.SSLError:
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
+                with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as line:
+                    with suppress(ssl.SSLError):
+                        line.do_handshake()
+                    line.shutdown(socket.SHUT_WR)
+                    while line.recv(65536):
                         pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

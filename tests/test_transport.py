@@ -24,8 +24,9 @@ from asyncupload import Client, Settings
 from asyncupload._address import endpoint
 from asyncupload._body import SLICE as BASE64_SLICE
 from asyncupload._body import Base64, Body
+from asyncupload._failure import Asked, translate
 from asyncupload._reply import Answer
-from asyncupload._transport import SLICE, Delivery, Transport, _Payload, _seconds, translate
+from asyncupload._transport import SLICE, Delivery, Transport, _Payload, _seconds
 from asyncupload.emulator import Emulator
 from asyncupload.errors import (
     AsyncUploadError,
@@ -513,7 +514,7 @@ def test_every_error_of_the_client_library_has_a_word_of_ours() -> None:
         try:
             error = kind.__new__(kind)
             error.status = 407  # type: ignore[attr-defined]
-            ours = translate(error, "Op", 1.0)  # type: ignore[arg-type]
+            ours = translate(error, Asked("Op", 1.0))  # type: ignore[arg-type]
         except AttributeError:  # its text needs the details of a real one, which other tests of this file meet
             continue
         assert isinstance(ours, AsyncUploadError), kind

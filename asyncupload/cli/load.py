@@ -201,7 +201,10 @@ async def _tell_of_unsent(journal: Journal, job: Job) -> None:
             terminal.tell({"status": str(row.state), "source": source, "path": item.destination, "message": row.reason})
             await terminal.room()
         elif told <= NAMED:
-            terminal.warn(f"asyncupload: {row.state}: {item.destination or source}: {row.reason}")
+            # Of one that could not be looked at, the name here says what is wrong.
+            unseen = item.problem and item.size is None
+            named = f"{source} → {item.destination}" if unseen and item.destination else item.destination
+            terminal.warn(f"asyncupload: {row.state}: {named or source}: {row.reason}")
         else:
             terminal.warn("asyncupload: and more; --report names them all")
             return

@@ -680,3 +680,11 @@ def test_of_two_processes_each_file_is_sent_by_one(server: Server, env: dict[str
     assert not mine.keys() & yours.keys()
     assert numbers(first) == numbers(second) == {"stored": 60}
     assert_stored_once(server, files)
+
+
+def test_a_file_that_is_not_there_is_named(here: Here, env: dict[str, str], tmp_path: Path) -> None:
+    """What is wrong with a file here is said of its name here."""
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"source,destination\nnobody.txt,{TO}/a.txt\n")
+    ended = here("bulk", "--manifest", manifest, env=env)
+    assert f"failed: {tmp_path / 'nobody.txt'} → {TO}/a.txt: nothing is there (any more)" in ended.err
