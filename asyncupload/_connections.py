@@ -90,12 +90,18 @@ class Line(ResponseHandler):
         self._manners = manners or Manners()
         self._told_at = 0.0
         self._ended = False
+        self._hung_up = False
+
+    def eof_received(self) -> None:
+        self._hung_up = True
+        super().eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self.answered and refuses_client(exc):
             # Another kind of error, since the same alert later on would be about something else.
             exc = self.alert = ClientRefused(exc)
-        if self.answered and not self._ended and self._is_unasked():
+        by_them = self._hung_up or isinstance(exc, ConnectionError)
+        if by_them and self.answered and not self._ended and self._is_unasked():
             self._manners.note()
         super().connection_lost(exc)
 
@@ -124,9 +130,10 @@ class Line(ResponseHandler):
         super().feed_data(data, size)
 
     def close(self) -> None:
-        """At once where something is unread or unsent: nobody waits for it, and the other side may never take it."""
+        """At once where something is unread or unsent: nobody waits for it, and the other side may never take it. Under
+        TLS always, as the library does when it closes all: there the other side would have to answer."""
         self._ended, transport = True, self.transport
-        at_once = self.should_close or (transport is not None and transport.get_write_buffer_size() > 0)
+        at_once = self.should_close or (transport is not None and _is_unquiet(transport))
         super().close()
         if at_once and transport is not None:
             transport.abort()
@@ -151,6 +158,10 @@ class Line(ResponseHandler):
             return False
         message, _ = await self.read()
         return message.reason == NOTHING_LEFT and len(message.raw_headers) == 1 and not self.should_close
+
+
+def _is_unquiet(transport: asyncio.Transport) -> bool:
+    return transport.get_write_buffer_size() > 0 or transport.get_extra_info("ssl_object") is not None
 
 
 class Connections(aiohttp.TCPConnector):

@@ -19,12 +19,10 @@ from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncFileIO
 
 from ._cutting import Buffer, Buffers, ChunkBuffer, Count, Views, directory, reading
 from .errors import NotAFile, SourceChanged, SourceUnreadable
-from .settings import SMALLEST_CHUNK
+from .settings import CHECKS, SMALLEST_CHUNK
 
 Checked: TypeAlias = frozenset[str] | None
 """By what a file is held to be the same from beginning to end: some of CHECKS, or None for all that its mount keeps."""
-
-CHECKS = ("size", "mtime", "inode")
 
 
 class OpenFile:

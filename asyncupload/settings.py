@@ -21,6 +21,10 @@ takes at most 3.9 of the 4 MiB that ASP.NET allows. On a gigabit line with a rou
 fast as 1 MiB."""
 
 
+CHECKS = ("size", "mtime", "inode")
+"""By what a file can be held to be the same while it is read."""
+
+
 def _require(met: object, message: str) -> None:
     if not met:
         raise UsageError(message)

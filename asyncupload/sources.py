@@ -22,9 +22,10 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import aiofiles.os
 
 from ._cutting import ChunkBuffer, Pieces, Reads, Views, empty, reading
-from ._file import CHECKS, FileContent, OpenFile, Watch, tail_of
+from ._file import FileContent, OpenFile, Watch, tail_of
 from ._shield import abandonable, bounded, undisturbed
 from .errors import SourceUnreadable, UsageError
+from .settings import CHECKS
 
 READ_GRACE = 10.0
 """Seconds that a cancelled upload waits for a read under way in a thread, and for closing the file, if it has as many

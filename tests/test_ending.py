@@ -160,7 +160,7 @@ async def test_a_check_out_that_cannot_be_given_back_is_on_the_receipt(tmp_path:
         (left,) = receipt.left
         assert (left.kind, left.name) == ("checkout", TO)
         assert "502" in left.reason
-        assert f"UnLock {TO}" in left.remedy
+        assert left.remedy == f"asyncupload discard {TO}"
         assert await holder(server, TO) == "demo"
         await server.set_checkout(TO, None)
 

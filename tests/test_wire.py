@@ -59,6 +59,11 @@ CALLS: dict[str, tuple[Callable[[], Call[Any]], Pairs, LostReply]] = {
         [("authenticationTicket", T)],
         LostReply.REPEAT,
     ),
+    "getApplicationParameters": (
+        lambda: wire.application_parameters(TICKET),
+        [("AuthenticationTicket", T)],
+        LostReply.REPEAT,
+    ),
     "GetFolderRules": (
         lambda: wire.folder_rules(TICKET, "/Büro"),
         [("authenticationTicket", T), ("Path", "/Büro")],

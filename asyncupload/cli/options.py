@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from asyncupload import _signals
-from asyncupload._file import CHECKS
 from asyncupload._secret import Secret, unmarked
 from asyncupload.errors import UsageError
-from asyncupload.settings import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
+from asyncupload.settings import CHECKS, DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, Retries, Settings
 
 from . import terminal
 from .credentials import Origins, program, refusing

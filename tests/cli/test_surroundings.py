@@ -23,8 +23,9 @@ TO = "/Library/Load"
 
 
 @pytest.fixture
-def env(server: Server, tmp_path: Path, here: Here) -> dict[str, str]:
-    """A server, a home, and in it what each command needs."""
+def env(server: Server, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A server, a home, and in it what each command needs, and keeps."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     home = tmp_path / "home"
     (home / "tree").mkdir(parents=True)
     (home / "tree" / "grün.txt").write_bytes(b"content")

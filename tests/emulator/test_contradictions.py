@@ -27,7 +27,10 @@ ROWS: dict[int, tuple[str, ...] | str] = {
     15: ("auto-version",),
     16: ("checkout-locks",),
     17: ("empty-parameters",),
-    18: ("key-parameters", "item-parameters", "name-parameters", "no-parameters", "no-comments", "no-dates"),
+    18: (
+        *("key-parameters", "item-parameters", "name-parameters", "no-parameters", "no-comments", "no-dates"),
+        *("strict-parameters", "strict-parameters-error"),
+    ),
     19: ("capital-documentid", "bare-document"),
     20: ("sample-names",),
     21: "Emulator(default_chunk_size=) is any of them",
