@@ -43,6 +43,8 @@ class _Held:
     """Whether there may be one of ours."""
     doubtful: bool = False
     """Whether it may as well be another program's."""
+    noted: bool = False
+    """Whether it was written down that there may be one."""
 
 
 class Turns:
@@ -137,12 +139,15 @@ class Keeper:
                 held.perhaps = held.doubtful = True
             else:
                 await self._checkpoints.checking_out()
+                held.noted = True
                 await self._patience.make(lambda: self._check_out(place.to.path, held))
             crc32 = await self._patience.persist(lambda: self._remote.document_crc32(place.to.path))
             yield replace(place, crc32=crc32, changed=crc32 != place.crc32, shared=held.doubtful)
         finally:
             if held.perhaps:
                 await self._give_back(place.to.path)
+            elif held.noted:  # refused: it is somebody else's, whom whoever reads the note would rob of it
+                await self._note_given_back()
 
     async def _check_out(self, path: str, held: "_Held") -> None:
         """One request. Whether a refused one came after a lost one of ours is all that tells whose the check-out is."""
@@ -255,6 +260,9 @@ class Keeper:
         if left := await self._patience.clean_up(attempt, partial(_left_checkout, path), share=1.0):
             self._log.warning("checkout_left", reason=left)
             return
+        await self._note_given_back()
+
+    async def _note_given_back(self) -> None:
         try:
             await undisturbed(self._checkpoints.given_back(), grace=self._patience.settings.timeouts.cleanup)
         except AsyncUploadError as error:  # the reason for coming here must go on

@@ -491,6 +491,11 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         <log><item>b.txt</item></log></logs></root>""",
         (wire.Unpacked("a.txt", "no right"), wire.Unpacked("b.txt", "")),
     ),
+    "the limit of older servers": (
+        "getApplicationParameters",
+        '<response success="true"><FILEUPLOADLIMIT>1048576</FILEUPLOADLIMIT></response>',
+        wire.Limits(1048576, None, "FILEUPLOADLIMIT"),
+    ),
     "what a download would bring": (
         "GetDownloadInfo",
         '<r success="true" Size="7" CRC32="a3" VersionNumber="1000001"/>',
