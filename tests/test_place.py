@@ -284,6 +284,28 @@ async def test_such_a_check_out_is_given_back_also_where_an_equal_document_stand
         assert await holder(server, TO) is None
 
 
+async def test_a_check_out_that_is_refused_is_written_down_as_none_of_ours(tmp_path: Path) -> None:
+    """Another program of the account has it since a moment: whoever read the note would take it away from that one."""
+
+    class Beaten(NoCheckpoints):
+        held = False
+
+        async def checking_out(self) -> None:
+            self.held = True
+            await server.set_checkout(TO, "demo")
+
+        async def given_back(self) -> None:
+            self.held = False
+
+    async with against(tmp_path) as (server, client):
+        await _first(server, client)
+        beaten = Beaten()
+        with pytest.raises(CheckedOut, match="in another program"):
+            await client.upload(b"after", to=TO, checkpoints=beaten)
+        assert not beaten.held
+        assert await holder(server, TO) == "demo"
+
+
 FAILURES: dict[str, tuple[str, str, type[Exception]]] = {
     "no handler": ("CreateUploadHandler", "refuse-503", ForeignReply),
     "no chunk": ("UploadFileChunk", "refuse-503", ForeignReply),
