@@ -394,6 +394,11 @@ UNDERSTOOD: dict[str, tuple[str, str, Any]] = {
         </UploadSettings></GeneralSettings></response>""",
         wire.Limits(78643200, 262144),
     ),
+    "limits as servers of before tell them": (
+        "getApplicationParameters",
+        "<r success='true'><PARAMETERS><FILEUPLOADLIMIT>1072693248</FILEUPLOADLIMIT></PARAMETERS></r>",
+        wire.Limits(1072693248, None, "FILEUPLOADLIMIT"),
+    ),
     "odd limits": (
         "GetGeneralAppSettings",
         '<response success="true"><DocumentMaxSize>none</DocumentMaxSize></response>',

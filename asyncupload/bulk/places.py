@@ -22,13 +22,17 @@ def folder() -> Path:
     Raises:
         JournalError: This user has no home, as one without a name in a container where ``HOME`` is not set.
     """
+    cause: Exception | None = None
     try:
-        return platformdirs.user_state_path("asyncupload", appauthor=False)
+        found = platformdirs.user_state_path("asyncupload", appauthor=False)
+        if found.is_absolute():  # of a home that there is not, it may be below the current folder
+            return found
     except (RuntimeError, KeyError, OSError) as error:
-        raise JournalError(
-            "there is no place to keep journals: this user has no home folder (HOME is not set, and the system knows "
-            "no such user); set HOME or XDG_STATE_HOME to a folder of yours, or name a file by --journal"
-        ) from error
+        cause = error
+    raise JournalError(
+        "there is no place to keep journals: this user has no home folder (HOME is not set, and the system knows "
+        "no such user); set HOME or XDG_STATE_HOME to a folder of yours, or name a file by --journal"
+    ) from cause
 
 
 def journal(server: str, source: str | os.PathLike[str], destination: str) -> Path:

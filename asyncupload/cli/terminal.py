@@ -59,7 +59,9 @@ def refuse(error: click.ClickException) -> None:
     error.show(file=kept)
     text = kept.getvalue()
     if type(error).__name__ != "NoArgsIsHelpError":  # its message is the help
-        text = text.replace(message, shown(message))
+        # What is no terminal gets the message without what would colour it, and it is not found as it was then.
+        for form in (message, click.unstyle(message)):
+            text = text.replace(form, shown(form))
     warn(*text.expandtabs().rstrip("\n").split("\n"))
 
 

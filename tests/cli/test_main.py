@@ -96,7 +96,7 @@ def test_what_is_not_understood_is_usage_and_where_help_is(here: Here, words: tu
     ended = here(*words)
     assert (ended.code, ended.out) == (2, "")
     assert words[1] in ended.err if "--colour" in words else "Error" in ended.err
-    assert "--help" in ended.err
+    assert re.search(r"Try 'asyncupload.* (-h|--help)' for help", ended.err)
     assert "Traceback" not in ended.err
 
 
