@@ -26,8 +26,14 @@ LARGEST = 100_000
 
 
 def place() -> Path:
-    """The file: ``~/.cache/asyncupload/servers.json`` on Linux."""
-    return platformdirs.user_cache_path("asyncupload", appauthor=False) / "servers.json"
+    """The file: ``~/.cache/asyncupload/servers.json`` on Linux. Raises OSError where this user has no such folder."""
+    try:
+        folder = platformdirs.user_cache_path("asyncupload", appauthor=False)
+    except (RuntimeError, KeyError) as error:  # nobody knows such a user, as in a container
+        raise FileNotFoundError(str(error)) from error
+    if not folder.is_absolute():  # older versions of the library make it one of a folder called ~, wherever that is
+        raise FileNotFoundError(f"{folder} is in nobody's home")
+    return folder / "servers.json"
 
 
 def recall(server: str) -> dict[str, str]:

@@ -206,7 +206,8 @@ def test_so_does_each_that_a_broken_process_concerns(how: str, name: str, env: d
 
 
 def test_without_a_home_everything_works_that_needs_none(env: dict[str, str], server: Server) -> None:
-    home, nobody = Path(env["HOME"]), {**env, "HOME": UNSET, "XDG_STATE_HOME": UNSET}
+    home, without = Path(env["HOME"]), ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+    nobody = {**env, **dict.fromkeys(without, UNSET)}
 
     def here(*words: object) -> Ended:
         return typed(words, nobody, before=NO_SUCH_USER)
@@ -216,6 +217,8 @@ def test_without_a_home_everything_works_that_needs_none(env: dict[str, str], se
         assert (refused.code, "set HOME" in refused.err, "--journal" in refused.err) == (2, True, True), refused
     assert here("bulk", home / "tree", TO, "--journal", home / "mine.journal").code == 0
     assert here("jobs", home / "kept.journal").code == 0
+    assert here("download", f"{TO}/grün.txt", home / "back.txt").code == 0  # which remembers nothing of the server then
+    assert not (Path.cwd() / "~").exists()
     assert f"{TO}/grün.txt" in server.documents()
 
 
