@@ -4,19 +4,12 @@ What a user has pasted into a description stands in answers that have nothing to
 characters are replaced, none is moved, nothing is closed that was left open.
 """
 
-import codecs
 import html.entities
 import re
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
-)
+from ._marks import MARKS
+
+_BOMS = (*MARKS, (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
 _DECLARED = re.compile(rb"\s*<\?xml\b[^>]{0,99}?\bencoding\s*=\s*[\"']([\w.:-]{1,99})[\"'][^>]{0,99}\?>", re.IGNORECASE)
 _DECLARATION = re.compile(r"<\?xml\b[^>]{0,299}\?>")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,7 +1,6 @@
 """Words that must not be seen: passwords and tickets."""
 
 import base64
-import codecs
 import html
 import itertools
 import re
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import SupportsIndex
 from urllib.parse import quote, quote_plus, unquote
+
+from ._marks import MARKS
 
 
 class Secret:
@@ -60,15 +61,6 @@ class Secret:
 _BYTE_ORDER = "\ufeff"
 _LINE_END = "\r\n"
 
-_MARKED = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before the one that it begins with
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-"""What some editors and shells write before a text, and how the text is written then."""
-
 
 def unmarked(text: str) -> str:
     """A secret without what editors, shells and programs put around it: byte order marks before it, line ends behind
@@ -86,11 +78,11 @@ def first_line(content: bytes, *encodings: str) -> tuple[str, bool]:
     Returns:
         The line, and whether a byte order mark stood before it.
     """
-    marked = [(encoding, content[len(mark) :]) for mark, encoding in _MARKED if content.startswith(mark)]
-    for encoding, written in marked[:1] or [(encoding, content) for encoding in encodings]:
+    marked = [encoding for mark, encoding in MARKS if content.startswith(mark)]
+    for encoding in marked[:1] or encodings:
         # An error of the decoder's would have all of it.
         with suppress(UnicodeDecodeError):
-            line = re.split(r"[\r\n]", unmarked(written.decode(encoding)), maxsplit=1)[0]
+            line = re.split(r"[\r\n]", unmarked(content.decode(encoding)), maxsplit=1)[0]
             return ("" if "\0" in line else line), bool(marked)
     return "", bool(marked)
 

@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "properties",
         "checkpoints",
         "_checksum",
+        "_marks",
         "_secret",
         "_log",
         "_names",

@@ -5,19 +5,13 @@ import io
 from contextlib import suppress
 from typing import BinaryIO
 
+from asyncupload._marks import WIDE
+
 LONGEST_LINE = 1024 * 1024
 """Characters of a line, of a CSV record whose quotes hold several lines, and of an object that goes over lines."""
 
 _UNREADABLE = "\udcff"
 """Stands for what cannot be decoded: it is found in the field where it is."""
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before the one that it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 _ZEROS = {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}
 """Of the first two or one letters, which are ASCII in every list."""
@@ -110,7 +104,7 @@ def encoding_of(file: BinaryIO) -> str:
     nothing tells. The file is at its beginning before and after."""
     head = file.read(4)
     file.seek(0)
-    for mark, encoding in _MARKS:
+    for mark, encoding in WIDE:
         if head.startswith(mark):
             return encoding
     return _ZEROS.get("".join("x" if byte else "0" for byte in head), "utf-8")
