@@ -4,6 +4,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,17 +23,31 @@ def folder() -> Path:
     Raises:
         JournalError: This user has no home, as one without a name in a container where ``HOME`` is not set.
     """
-    cause: Exception | None = None
     try:
-        found = platformdirs.user_state_path("asyncupload", appauthor=False)
-        if found.is_absolute():  # of a home that there is not, it may be below the current folder
-            return found
-    except (RuntimeError, KeyError, OSError) as error:
-        cause = error
-    raise JournalError(
-        "there is no place to keep journals: this user has no home folder (HOME is not set, and the system knows "
-        "no such user); set HOME or XDG_STATE_HOME to a folder of yours, or name a file by --journal"
-    ) from cause
+        return own(platformdirs.user_state_path)
+    except OSError as error:
+        raise JournalError(
+            "there is no place to keep journals: this user has no home folder (HOME is not set, and the system knows "
+            "no such user); set HOME or XDG_STATE_HOME to a folder of yours, or name a file by --journal"
+        ) from error
+
+
+def own(find: Callable[..., Path]) -> Path:
+    """A folder of the user's own for this program.
+
+    Args:
+        find: Which one, as ``platformdirs`` has it.
+
+    Raises:
+        OSError: This user has no home.
+    """
+    try:
+        found = find("asyncupload", appauthor=False)
+    except (RuntimeError, KeyError) as error:  # nobody knows such a user, as in a container
+        raise FileNotFoundError(str(error)) from error
+    if not found.is_absolute():  # older versions of the library make it one of a folder called ~, wherever that is
+        raise FileNotFoundError(f"{found} is in nobody's home")
+    return found
 
 
 def journal(server: str, source: str | os.PathLike[str], destination: str) -> Path:

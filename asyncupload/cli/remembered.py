@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from asyncupload.bulk.places import own
+
 USUAL = {"encoding": "multipart", "grammar": "item"}
 """With what every client begins, and what need not be written down."""
 
@@ -27,13 +29,7 @@ LARGEST = 100_000
 
 def place() -> Path:
     """The file: ``~/.cache/asyncupload/servers.json`` on Linux. Raises OSError where this user has no such folder."""
-    try:
-        folder = platformdirs.user_cache_path("asyncupload", appauthor=False)
-    except (RuntimeError, KeyError) as error:  # nobody knows such a user, as in a container
-        raise FileNotFoundError(str(error)) from error
-    if not folder.is_absolute():  # older versions of the library make it one of a folder called ~, wherever that is
-        raise FileNotFoundError(f"{folder} is in nobody's home")
-    return folder / "servers.json"
+    return own(platformdirs.user_cache_path) / "servers.json"
 
 
 def recall(server: str) -> dict[str, str]:
