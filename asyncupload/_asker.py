@@ -157,8 +157,7 @@ class Asker:
         if any(is_such(error) for is_such in unchanging):  # which no wait will change
             error.transient = False
         if self.may_change_encoding and speaks_no_forms(error):
-            self.encoding = self._besides = Encoding.SOAP
-            self.may_change_encoding = False
+            self.settle_encoding(Encoding.SOAP)
             error.transient = True
         # An address that never spoke the protocol is more likely mistyped than in trouble for long.
         error.first_contact = not self._understood

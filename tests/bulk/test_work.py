@@ -96,6 +96,14 @@ class Desk:
             await self.journal.committing(claim, json.dumps(asdict(commit) | {"at": at}), lease=30)
         await self.journal.let_go([claim])
 
+    async def left_checked_out(self, holder: str) -> None:
+        """Leave it while a document stands there that may be checked out by him; ``holder`` has it by now."""
+        await self.client.create_folder(TO)
+        await self.client.upload(b"older", to=DOCUMENT)
+        await self.server.set_checkout(DOCUMENT, holder)
+        await self.planned()
+        await self.left(held=True)
+
     async def staged(self, data: bytes = DATA) -> str:
         """A handler with bytes in it, whose owner is dead."""
         remote = self.client._remote
@@ -335,11 +343,7 @@ async def test_a_left_handler_keeps_its_name_until_the_server_has_answered(desk:
 
 
 async def test_a_left_check_out_is_given_back(desk: Desk) -> None:
-    await desk.client.create_folder(TO)
-    await desk.client.upload(b"older", to=DOCUMENT)
-    await desk.server.set_checkout(DOCUMENT, "demo")
-    await desk.planned()
-    await desk.left(held=True)
+    await desk.left_checked_out("demo")
     _, row = await desk.work()
     assert row.state is State.STORED
     assert not row.checked_out
@@ -348,11 +352,7 @@ async def test_a_left_check_out_is_given_back(desk: Desk) -> None:
 
 async def test_a_left_check_out_is_given_back_although_the_file_is_gone(desk: Desk) -> None:
     """imagej/imagej2#59: nobody else could work on the document."""
-    await desk.client.create_folder(TO)
-    await desk.client.upload(b"older", to=DOCUMENT)
-    await desk.server.set_checkout(DOCUMENT, "demo")
-    await desk.planned()
-    await desk.left(held=True)
+    await desk.left_checked_out("demo")
     (desk.files.folder / NAME).unlink()
     end, row = await desk.work()
     assert isinstance(end.error, SourceMissing)
@@ -361,11 +361,7 @@ async def test_a_left_check_out_is_given_back_although_the_file_is_gone(desk: De
 
 
 async def test_a_left_check_out_that_is_somebody_elses_by_now_is_let_alone(desk: Desk) -> None:
-    await desk.client.create_folder(TO)
-    await desk.client.upload(b"older", to=DOCUMENT)
-    await desk.server.set_checkout(DOCUMENT, "anna")
-    await desk.planned()
-    await desk.left(held=True)
+    await desk.left_checked_out("anna")
     (desk.files.folder / NAME).unlink()
     await desk.work()
     assert await desk.server.checkouts() == {DOCUMENT: "anna"}
